@@ -1,0 +1,32 @@
+# make search | test | test-all | check | clean
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: install search test test-all check clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+search: install  ## the main job: phantom lung CT to a verified model
+	$(BIN)/automed search --task lung-ct
+
+test: install
+	$(BIN)/python -m pytest
+
+test-all: install  ## also the slow, Ray and browser tests
+	$(BIN)/python -m pytest -m ''
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,1 @@
+"""From files on disk to sealed, split samples in memory; imports no torch."""

@@ -1,0 +1,59 @@
+"""Samples in memory, without anything that names a patient."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automed.sample import SampleSpec
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Named arrays with one row a sample.
+
+    Attributes:
+        sample: What one row holds.
+        inputs: By input name; images are (N, C, *size) in raw units, the dtype they came in.
+        targets: By target name; labels are (N,) int64 indices into the target's classes.
+        groups: (N,) int64 codes of the patient (or scan) of each row, or None if unknown. Codes
+            are counted from 0 in the order of first appearance: the ids themselves stay outside.
+        split: (N,) of "train", "val" or "test" as delivered, or None.
+        description: One line for screens and reports: counts and format, never a path or a name.
+        simulated: Whether no patient stands behind the images.
+    """
+
+    sample: SampleSpec
+    inputs: Mapping[str, Array]
+    targets: Mapping[str, Array]
+    groups: NDArray[np.int64] | None = None
+    split: NDArray[np.str_] | None = None
+    description: str = ""
+    simulated: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    @property
+    def images(self) -> Array:
+        """The first image-like input, (N, C, *size), raw units."""
+        return self.inputs[self.sample.image.name]
+
+    @property
+    def labels(self) -> Array:
+        """The first target."""
+        return self.targets[self.sample.target.name]
+
+    def rows(self, index: NDArray[np.int64]) -> "Dataset":
+        """The samples at these positions, in this order."""
+        return replace(
+            self,
+            inputs={name: array[index] for name, array in self.inputs.items()},
+            targets={name: array[index] for name, array in self.targets.items()},
+            groups=None if self.groups is None else self.groups[index],
+            split=None if self.split is None else self.split[index],
+        )

@@ -1,0 +1,78 @@
+"""The contract of a file in search_spaces/: a class is a space, an instance one architecture."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from automed.errors import SpaceError
+from automed.sample import SampleSpec
+from automed.space import Parameter, Point, Value, flatten, gather, space_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(ABC):
+    """A family of architectures. Its fields are the search space; an instance is one point.
+
+    Attributes:
+        recipe: Name of the training recipe that fits the family, a file in training/recipes/.
+        problems: Names of the problems whose outputs the family can give.
+    """
+
+    recipe: ClassVar[str] = "gradient"
+    problems: ClassVar[tuple[str, ...]] = ("classification",)
+
+    @classmethod
+    def space(cls) -> dict[str, Parameter]:
+        """Every parameter of the family, in the order the fields are written."""
+        return space_of(cls)
+
+    @classmethod
+    def at(cls, point: Point) -> Self:
+        """The architecture at this point.
+
+        Raises:
+            SpaceError: A name is unknown, missing or its value lies outside its parameter.
+        """
+        space = cls.space()
+        if unknown := point.keys() - space.keys():
+            raise SpaceError(f"{cls.__name__} has no {sorted(unknown)}; it has {sorted(space)}")
+        if missing := space.keys() - point.keys():
+            raise SpaceError(f"{cls.__name__} needs {sorted(missing)} too")
+        for name, value in point.items():
+            if value not in space[name]:
+                raise SpaceError(f"{cls.__name__}.{name}={value!r}; allowed: {space[name]}")
+        return cls(**gather(point))
+
+    @classmethod
+    def within(cls, joint_point: Point) -> Self:
+        """The architecture at a point of a space joined over families; foreign names are ignored."""
+        return cls.at({name: joint_point[name] for name in cls.space()})
+
+    @classmethod
+    def corner(cls, end: int) -> Self:
+        """The architecture with every parameter at its first (0) or last (1) value."""
+        return cls(**gather({name: p.ends[end] for name, p in cls.space().items()}))
+
+    def config(self) -> dict[str, Value]:
+        """The point this architecture lies at; `at` is the inverse."""
+        return flatten(asdict(self))
+
+    @abstractmethod
+    def build(self, sample: SampleSpec) -> "nn.Module":
+        """The untrained network: windowed image (N, C, *size) in, the problem's raw output out.
+
+        For classification the output is logits (N, len(classes)). Every point of the space must
+        build for every image of at least 16 pixels an axis.
+        """
+
+
+def architecture_key(family: str, config: Mapping[str, Any]) -> str:
+    """Twelve hex digits that name one architecture, whatever run, trial or seed it came from."""
+    text = json.dumps([family, dict(sorted(config.items()))], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,63 @@
+"""The Pareto front: which points nothing beats, how much they cover, and which to take."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def oriented(values: ArrayLike, directions: Sequence[str]) -> NDArray[np.float64]:
+    """Values (N, M) with every objective turned so that smaller is better."""
+    signs = np.array([-1.0 if d == "maximize" else 1.0 for d in directions])
+    return np.asarray(values, dtype=np.float64).reshape(-1, len(signs)) * signs
+
+
+def front(values: ArrayLike, directions: Sequence[str]) -> list[int]:
+    """Positions of the non-dominated rows of values (N, M); of equal rows the first stays."""
+    losses = oriented(values, directions)
+    return [
+        i
+        for i, row in enumerate(losses)
+        if np.isfinite(row).all()
+        and not any(
+            (other <= row).all() and ((other < row).any() or j < i)
+            for j, other in enumerate(losses)
+            if j != i
+        )
+    ]
+
+
+def hypervolume(
+    values: ArrayLike, directions: Sequence[str], reference: Sequence[float]
+) -> float:
+    """Area dominated by two-objective values (N, 2) up to the reference point.
+
+    Raises:
+        ValueError: Not two objectives.
+    """
+    if len(directions) != 2:
+        raise ValueError(f"hypervolume is of two objectives here, not {len(directions)}")
+    losses = oriented(values, directions)
+    corner = oriented([list(reference)], directions)[0]
+    inside = losses[(losses < corner).all(axis=1)]
+    area, ceiling = 0.0, corner[1]
+    for first, second in inside[np.lexsort((inside[:, 1], inside[:, 0]))]:
+        if second < ceiling:
+            area += (corner[0] - first) * (ceiling - second)
+            ceiling = second
+    return float(area)
+
+
+def knee(scores: ArrayLike, latencies: ArrayLike) -> int:
+    """Position of the point of a front where more latency stops buying much score.
+
+    Both axes are scaled to [0, 1], latency by its logarithm since a factor is what people feel;
+    the knee is the point farthest above the line from the fastest to the most accurate model.
+
+    Source: Branke et al. 2004, Finding knees in multi-objective optimization.
+    """
+    y, x = np.asarray(scores, dtype=np.float64), np.log(np.asarray(latencies, dtype=np.float64))
+    if len(y) < 3:
+        return int(np.argmax(y))
+    span_x, span_y = max(float(np.ptp(x)), 1e-12), max(float(np.ptp(y)), 1e-12)
+    return int(np.argmax((y - y.min()) / span_y - (x - x.min()) / span_x))

@@ -1,0 +1,132 @@
+"""What a finished search knows, as the plain values of results.json; no torch, no Optuna."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A score with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model of the front, or a baseline: everything a reader compares.
+
+    Attributes:
+        name: Unique in the run, for example "resnet-017" or "resnet18".
+        origin: "search" for models of the front, "baseline" otherwise.
+        trial: Number of its trial; None for a baseline.
+        family: Its family; for a classical baseline the method's name.
+        validation: Metric name to interval, on the validation part.
+        sealed: Metric name to interval, on the sealed test part; empty while it is sealed.
+        costs: latency_ms and latency_p95_ms of the final joint timing, size_bytes, params, macs.
+        artefact: Path of the exported model relative to the run folder; None for baselines.
+        verified: max_difference from the network and samples compared; empty for baselines.
+        config: The architecture.
+        note: A remark in words ("simulated data", "not re-timed: interrupted"); often empty.
+    """
+
+    name: str
+    origin: str
+    trial: int | None
+    family: str
+    validation: Mapping[str, Interval]
+    sealed: Mapping[str, Interval]
+    costs: Mapping[str, float]
+    artefact: str | None = None
+    verified: Mapping[str, float] | None = None
+    config: Mapping[str, Any] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """One search, told to its reader.
+
+    Attributes:
+        task: Name of the task.
+        title: The task in one line.
+        simulated: A sentence that says so when the images are simulated, else None.
+        score: Name of the accuracy objective, for example "auc".
+        objectives: Objective name to "maximize" or "minimize", in order.
+        limits: Limit name to its bound, for example {"latency_ms": 2.0}.
+        models: The front from fastest to most accurate, then the baselines.
+        trials: One mapping a trial: number, name, origin, family, config, state, scores, costs,
+            violations, failure, epochs, curve, seconds (as Outcome.facts gives them).
+        chosen: Name of the model to take; None when there is none.
+        reason: Why, in one sentence.
+        data: (label, text) facts on the data and its split.
+        run: (label, text) facts on the run: versions, seed, devices, times.
+        complete: Whether the search spent its budget; False after an interruption.
+    """
+
+    task: str
+    title: str
+    simulated: str | None
+    score: str
+    objectives: Mapping[str, str]
+    limits: Mapping[str, float]
+    models: tuple[Model, ...]
+    trials: tuple[Mapping[str, Any], ...]
+    chosen: str | None
+    reason: str
+    data: tuple[tuple[str, str], ...]
+    run: tuple[tuple[str, str], ...]
+    complete: bool = True
+
+    @property
+    def front(self) -> tuple[Model, ...]:
+        """The models of the front, from fastest to most accurate."""
+        return tuple(m for m in self.models if m.origin == "search")
+
+    @property
+    def baselines(self) -> tuple[Model, ...]:
+        """The models no strategy chose."""
+        return tuple(m for m in self.models if m.origin != "search")
+
+    def table(self) -> pd.DataFrame:
+        """One row a model: name, origin, family, scores with intervals, costs, artefact."""
+        rows = []
+        for m in self.models:
+            row: dict[str, Any] = {"name": m.name, "origin": m.origin, "family": m.family}
+            row["chosen"] = m.name == self.chosen
+            for part, scores in (("val", m.validation), ("test", m.sealed)):
+                for metric, interval in scores.items():
+                    row[f"{part}_{metric}"] = interval.value
+                    row[f"{part}_{metric}_low"] = interval.low
+                    row[f"{part}_{metric}_high"] = interval.high
+            rows.append(row | dict(m.costs) | {"artefact": m.artefact or ""})
+        return pd.DataFrame(rows)
+
+    def save(self, path: Path) -> None:
+        """Write JSON through a temporary neighbour, so that no half-written file is left."""
+        scratch = path.with_suffix(".tmp")
+        scratch.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
+        scratch.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Results":
+        """The inverse of save."""
+        raw = json.loads(path.read_text())
+        models = tuple(
+            Model(
+                **m
+                | {
+                    part: {k: Interval(**v) for k, v in m[part].items()}
+                    for part in ("validation", "sealed")
+                }
+            )
+            for m in raw.pop("models")
+        )
+        pairs = {k: tuple((a, b) for a, b in raw.pop(k)) for k in ("data", "run")}
+        return cls(models=models, trials=tuple(raw.pop("trials")), **pairs, **raw)

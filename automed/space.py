@@ -1,0 +1,157 @@
+"""What a parameter may be: the words a family uses to declare its search space."""
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, TypeVar
+
+from automed.errors import SpaceError
+
+T = TypeVar("T", int, float, str, bool)
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few options, written from the cheapest network to the costliest."""
+
+    options: tuple[Value, ...]
+
+    def __contains__(self, value: object) -> bool:
+        return any(value == o and type(value) is type(o) for o in self.options)
+
+    @property
+    def ends(self) -> tuple[Value, Value]:
+        """The first and the last option."""
+        return self.options[0], self.options[-1]
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number from low to high, both included, in steps."""
+
+    low: int
+    high: int
+    step: int = 1
+
+    def __contains__(self, value: object) -> bool:
+        return (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+            and (value - self.low) % self.step == 0
+        )
+
+    @property
+    def ends(self) -> tuple[Value, Value]:
+        """The smallest and the largest value."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Real:
+    """A real number from low to high, searched on a log scale if log is true."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    @property
+    def ends(self) -> tuple[Value, Value]:
+        """The smallest and the largest value."""
+        return self.low, self.high
+
+
+Parameter = Choice | Integer | Real
+Space = Mapping[str, Parameter]
+Point = Mapping[str, Value]
+
+
+def choice(*options: T, default: T | None = None) -> T:
+    """Declare a field as one of these options; the first is the default unless one is named."""
+    return _declare(options[0] if default is None else default, Choice(options))
+
+
+def integer(low: int, high: int, *, step: int = 1, default: int | None = None) -> int:
+    """Declare a field as a whole number in [low, high]; low is the default unless one is named."""
+    return _declare(low if default is None else default, Integer(low, high, step))
+
+
+def real(low: float, high: float, *, log: bool = False, default: float | None = None) -> float:
+    """Declare a field as a real number in [low, high]; low is the default unless one is named."""
+    return _declare(low if default is None else default, Real(low, high, log))
+
+
+def repeated(times: int, one: T) -> tuple[T, ...]:
+    """Declare a field as a tuple of independent parameters, one per stage."""
+    like: Any = one  # at run time every declaring word returns a dataclass field
+    declared: tuple[T, ...] = field(
+        default=(like.default,) * times, metadata={**like.metadata, "times": times}
+    )
+    return declared
+
+
+def space_of(family: type) -> dict[str, Parameter]:
+    """The parameters a family's fields declare, in the order they are written.
+
+    A repeated field gives one parameter per stage, named field.0, field.1, ...
+    """
+    space: dict[str, Parameter] = {}
+    for f in _declared(family):
+        times = f.metadata.get("times")
+        names = [f.name] if times is None else [f"{f.name}.{i}" for i in range(times)]
+        space |= dict.fromkeys(names, f.metadata["parameter"])
+    return space
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, Value]:
+    """Field values as a flat config: depths=(2, 3) becomes depths.0=2, depths.1=3."""
+    flat: dict[str, Value] = {}
+    for name, value in values.items():
+        if isinstance(value, tuple | list):
+            flat |= {f"{name}.{i}": v for i, v in enumerate(value)}
+        else:
+            flat[name] = value
+    return flat
+
+
+def gather(config: Point) -> dict[str, Any]:
+    """The inverse of flatten."""
+    values: dict[str, Any] = {}
+    for name, value in config.items():
+        stem, dot, _ = name.partition(".")
+        values[stem] = (*values.get(stem, ()), value) if dot else value
+    return values
+
+
+def joint(spaces: Mapping[str, Space]) -> dict[str, Parameter]:
+    """One space over several families: `family`, then every parameter of each.
+
+    Families that share a name share the parameter, so a sampler learns about it from all of them.
+    A parameter that the sampled family does not declare is sampled and ignored.
+
+    Raises:
+        SpaceError: Two families declare one name differently.
+    """
+    together: dict[str, Parameter] = {"family": Choice(tuple(spaces))}
+    for family, space in spaces.items():
+        for name, parameter in space.items():
+            if together.setdefault(name, parameter) != parameter:
+                raise SpaceError(
+                    f"{family} declares {name} as {parameter}, another family as {together[name]}; "
+                    "a shared name must mean one parameter: rename one of them"
+                )
+    return together
+
+
+def _declare(default: T, parameter: Parameter) -> T:
+    if default not in parameter:
+        raise SpaceError(f"default {default!r} lies outside {parameter}")
+    declared: T = field(default=default, metadata={"parameter": parameter})
+    return declared
+
+
+def _declared(family: type) -> list[Field[Any]]:
+    return [f for f in fields(family) if "parameter" in f.metadata]

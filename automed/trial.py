@@ -1,0 +1,99 @@
+"""One question a strategy asks, and the answer it is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from automed.space import Point
+
+BASELINE = "baseline"
+SEARCH = "search"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An architecture to evaluate, and how far.
+
+    Attributes:
+        number: Counts the questions of one search from 0.
+        family: Name of the family.
+        point: A value for every parameter of the joint space; those of other families are ignored.
+        epochs: The fidelity: 0 is built, lowered and timed; otherwise trained up to that epoch.
+        origin: "search", or "baseline" for a network that no strategy chose.
+        name: How people call it; the baseline's name, or family and number.
+        checkpoint: Where training left off at a lower fidelity, if it did.
+    """
+
+    number: int
+    family: str
+    point: Point
+    epochs: int
+    origin: str = SEARCH
+    name: str = ""
+    checkpoint: bytes | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What evaluating a trial gave. It may hold costs without scores, never the reverse.
+
+    Attributes:
+        scores: Metrics on the validation part, at the epoch whose weights are kept.
+        costs: latency_ms, latency_p95_ms, size_bytes, params, macs.
+        violations: Limit name to value / limit - 1; positive where the limit is broken.
+        failure: Why there are no scores, if evaluation broke.
+        epochs: The fidelity that was reached.
+        finished: Nothing is left to train: full fidelity or an early stop.
+        curve: One mapping an epoch: loss and validation metrics.
+        graph: Digest of the lowered graph without its weights.
+        device: Where it was trained.
+        seconds: Wall time of lower, time and train.
+        checkpoint: Training state to continue from, or the kept weights when finished.
+    """
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    violations: Mapping[str, float] = field(default_factory=dict)
+    failure: str | None = None
+    epochs: int = 0
+    finished: bool = False
+    curve: tuple[Mapping[str, float], ...] = ()
+    graph: str = ""
+    device: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: bytes | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def feasible(self) -> bool:
+        """No limit is broken."""
+        return all(v <= 0 for v in self.violations.values())
+
+    @property
+    def state(self) -> str:
+        """One word for tables: complete, infeasible, failed, paused or lowered."""
+        if self.failure is not None:
+            return "failed"
+        if not self.feasible:
+            return "infeasible"
+        if self.finished:
+            return "complete"
+        return "paused" if self.epochs else "lowered"
+
+    def value(self, name: str) -> float:
+        """The score or cost of that name; KeyError if the outcome does not hold it."""
+        return float({**self.costs, **self.scores}[name])
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the checkpoint, as plain JSON types."""
+        return {
+            "scores": dict(self.scores),
+            "costs": dict(self.costs),
+            "violations": dict(self.violations),
+            "failure": self.failure,
+            "epochs": self.epochs,
+            "finished": self.finished,
+            "curve": [dict(c) for c in self.curve],
+            "graph": self.graph,
+            "device": self.device,
+            "seconds": dict(self.seconds),
+        }

@@ -1,0 +1,1 @@
+"""One family of architectures per file. To add one, add a file; nothing else changes."""

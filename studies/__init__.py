@@ -1,0 +1,1 @@
+"""One YAML file per clinical task. To add one, add a file; nothing else changes."""
