@@ -1,0 +1,59 @@
+"""Models as files that run elsewhere, and the one check that every such file must pass."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automed.errors import ExportError
+
+if TYPE_CHECKING:
+    from automed.exporters.deployed import Deployed
+
+MAX_DIFFERENCE = 1e-4
+NOTICE = "Research software: not for clinical use."
+
+
+class Runner(Protocol):
+    """A loaded artefact: raw image (1, C, *size) in, what the graph returns out."""
+
+    def __call__(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """The graph's output for one raw image."""
+
+
+class Exporter(Protocol):
+    """One target. A module with these two functions and a SUFFIX is an exporter."""
+
+    SUFFIX: str
+
+    def export(
+        self, model: "Deployed", shape: tuple[int, ...], metadata: Mapping[str, str]
+    ) -> bytes:
+        """The artefact's file content for inputs of this shape (1, C, *size)."""
+
+    def load(self, artefact: bytes | Path) -> Runner:
+        """The artefact in the target's own runtime."""
+
+
+def outputs(runner: Runner, images: NDArray[Any]) -> NDArray[np.float32]:
+    """What an artefact returns for images (N, C, *size), one at a time as a device would."""
+    return np.concatenate([runner(images[i : i + 1]) for i in range(len(images))])
+
+
+def verify(name: str, artefact: NDArray[np.float32], network: NDArray[np.float32]) -> float:
+    """Largest difference between an artefact's outputs and its network's on the same samples.
+
+    Raises:
+        ExportError: They differ by more than MAX_DIFFERENCE, or the artefact's are not finite.
+    """
+    if not np.isfinite(artefact).all():
+        raise ExportError(f"{name}: the exported model returns values that are not finite")
+    worst = float(np.abs(artefact - network).max())
+    if worst > MAX_DIFFERENCE:
+        raise ExportError(
+            f"{name}: the exported model differs from its network by {worst:.2g}, allowed is "
+            f"{MAX_DIFFERENCE:g}; the artefact is not kept"
+        )
+    return worst

@@ -1,0 +1,496 @@
+"""Simulated thorax anatomy, so that the embedded task has images that no patient stands behind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+Float: TypeAlias = NDArray[np.float32]
+Vector: TypeAlias = NDArray[np.float64]
+Range: TypeAlias = tuple[float, float]
+
+# Hounsfield units
+LUNG_HU: Range = (-890.0, -810.0)
+TISSUE_HU: Range = (10.0, 60.0)
+FAT_HU = -100.0
+CORTEX_HU: Range = (300.0, 700.0)
+MARROW_HU: Range = (80.0, 220.0)
+VESSEL_HU: Range = (10.0, 70.0)
+ENHANCED_HU: Range = (100.0, 220.0)
+AIR_HU = -980.0
+AIRWAY_WALL_HU: Range = (-150.0, 0.0)
+FISSURE_HU: Range = (-450.0, -150.0)
+SOLID_HU: Range = (-60.0, 70.0)
+CALCIFIED_HU: Range = (150.0, 350.0)
+GROUND_GLASS_HU: Range = (-680.0, -440.0)
+SCAR_HU: Range = (-350.0, 30.0)
+
+# millimetres
+NODULE_DIAMETER_MM: Range = (3.0, 15.0)
+NODULE_MEDIAN_MM = 5.6
+GROUND_GLASS_MIN_DIAMETER_MM = 6.0
+NODULE_JITTER_MM = 1.1
+VESSEL_RADIUS_MM: Range = (0.5, 1.6)
+CANDIDATE_VESSEL_RADIUS_MM: Range = (0.9, 3.0)
+SMALLEST_VESSEL_RADIUS_MM = 0.4
+VESSEL_STEP_MM: Range = (3.0, 6.5)
+WALL_RADIUS_MM: Range = (60.0, 130.0)
+MEDIASTINUM_RADIUS_MM: Range = (14.0, 50.0)
+WALL_DISTANCE_MM: Range = (3.0, 14.0)
+RIB_RADIUS_MM: Range = (3.5, 6.0)
+REACH_MM = 19.0
+"""Half the side of the region that vessels start in: a little beyond the rendered patch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """What all patches of one simulated patient share.
+
+    Attributes:
+        lung_hu: Mean density of the lung.
+        heterogeneity_hu: Amplitude of the regional density variation.
+        tissue_hu: Density of chest wall and mediastinum.
+        vessel_hu: Density of blood, higher after contrast medium.
+        vessel_trees: Mean number of vessel trees that reach into a patch's surroundings.
+        emphysema: Mean number of air holes in a patch.
+        nodule_share: Probability that a candidate of this patient is a nodule.
+        slice_mm: Slice thickness.
+        noise_hu: Standard deviation of the noise.
+        blur_mm: Gaussian sigma of the point spread function.
+        sharpening: Edge enhancement of the reconstruction kernel, 0 for none.
+        streak: Anisotropy of the noise, 0 for none.
+    """
+
+    lung_hu: float
+    heterogeneity_hu: float
+    tissue_hu: float
+    vessel_hu: float
+    vessel_trees: float
+    emphysema: float
+    nodule_share: float
+    slice_mm: float
+    noise_hu: float
+    blur_mm: float
+    sharpening: float
+    streak: float
+
+
+def draw_patient(rng: Generator) -> Patient:
+    """A patient with anatomy and scanner drawn together: sharp kernels are noisy ones."""
+    sharpness = rng.uniform()
+    enhanced = rng.uniform() < 0.3
+    return Patient(
+        lung_hu=rng.uniform(*LUNG_HU),
+        heterogeneity_hu=rng.uniform(8.0, 35.0),
+        tissue_hu=rng.uniform(*TISSUE_HU),
+        vessel_hu=rng.uniform(*(ENHANCED_HU if enhanced else VESSEL_HU)),
+        vessel_trees=rng.uniform(4.0, 9.0),
+        emphysema=rng.uniform(0.5, 3.0) if rng.uniform() < 0.2 else 0.0,
+        nodule_share=rng.beta(6.0, 10.0),
+        slice_mm=rng.uniform(1.0, 2.5),
+        noise_hu=rng.uniform(12.0, 30.0) * (1.0 + 1.8 * sharpness),
+        blur_mm=0.85 - 0.4 * sharpness,
+        sharpening=0.6 * max(0.0, sharpness - 0.3),
+        streak=rng.uniform(0.0, 0.8),
+    )
+
+
+class Slab:
+    """One slice of finite thickness that structures are painted into, back to front.
+
+    Attributes:
+        points: (P, 3) sample positions (x, y, z) in mm around the candidate, P = planes * side**2.
+        hu: (P,) densities so far.
+    """
+
+    def __init__(self, *, side: int, spacing_mm: float, slice_mm: float, planes: int) -> None:
+        axis = (np.arange(side) - (side - 1) / 2) * spacing_mm
+        depth = (np.arange(planes) - (planes - 1) / 2) * slice_mm / planes
+        z, y, x = np.meshgrid(depth, axis, axis, indexing="ij")
+        self.points: Float = np.stack([x, y, z], axis=-1).reshape(-1, 3).astype(np.float32)
+        self.hu: Float = np.zeros(len(self.points), np.float32)
+        self._shape = (planes, side, side)
+        self._pixel_mm = spacing_mm
+        self._half_mm = slice_mm / 2
+
+    def paint(self, distance_mm: Float, hu: float, *, edge_mm: float = 0.0) -> None:
+        """Cover where the signed distance is negative; edges are at least one pixel soft."""
+        width = np.float32(max(edge_mm, self._pixel_mm))
+        alpha = np.clip(np.float32(0.5) - distance_mm / width, 0.0, 1.0)
+        self.hu += alpha * (np.float32(hu) - self.hu)
+
+    def image(self) -> Float:
+        """(side, side) densities averaged over the slice thickness."""
+        return self.hu.reshape(self._shape).mean(axis=0)
+
+    def tubes(self, tubes: Vector, *, grow_mm: float = 0.0) -> Float:
+        """Signed distance in mm to (K, 8) tapering tubes: start, end, radius at either."""
+        z = tubes[:, [2, 5]]
+        radius = tubes[:, 6:].max(axis=1) + grow_mm + self._pixel_mm
+        seen = (z.min(axis=1) < self._half_mm + radius) & (z.max(axis=1) > -self._half_mm - radius)
+        tubes = tubes[seen].astype(np.float32)
+        if len(tubes) == 0:
+            return np.full(len(self.points), REACH_MM, np.float32)
+        start, along = tubes[:, :3], tubes[:, 3:6] - tubes[:, :3]
+        squared = (along**2).sum(axis=1) + np.float32(1e-6)
+        offset = [self.points[:, i, None] - start[None, :, i] for i in range(3)]
+        along_dot = sum(offset[i] * along[:, i] for i in range(3))
+        t = np.clip(along_dot / squared, 0.0, 1.0)
+        away = sum((offset[i] - t * along[:, i]) ** 2 for i in range(3))
+        distance = np.sqrt(away) - (tubes[:, 6] + t * (tubes[:, 7] - tubes[:, 6]))
+        nearest: Float = distance.min(axis=1) - np.float32(grow_mm)
+        return nearest
+
+
+def unit(vector: Vector) -> Vector:
+    """The direction of a vector."""
+    return vector / np.linalg.norm(vector)
+
+
+def direction(rng: Generator, tilt: Range = (0.0, 1.0)) -> Vector:
+    """A random direction whose |z| component lies in `tilt`: 0 in the slice, 1 across it."""
+    z = rng.uniform(*tilt) * rng.choice([-1.0, 1.0])
+    angle = rng.uniform(0.0, 2 * np.pi)
+    flat = np.sqrt(1.0 - z * z)
+    return np.array([flat * np.cos(angle), flat * np.sin(angle), z])
+
+
+def vessel(
+    rng: Generator,
+    start: Vector,
+    heading: Vector,
+    *,
+    radius_mm: float,
+    length_mm: float,
+    branching: float = 0.35,
+    wobble: float = 0.18,
+) -> list[Vector]:
+    """Tubes of a tree that tapers and forks by Murray's law, r0**3 = r1**3 + r2**3."""
+    tubes: list[Vector] = []
+    todo = [(start, heading, radius_mm, length_mm)]
+    while todo and len(tubes) < 40:
+        at, heading, radius, left = todo.pop()
+        step = rng.uniform(*VESSEL_STEP_MM)
+        heading = unit(heading + rng.normal(0.0, wobble, 3))
+        end, thinner = at + step * heading, radius * rng.uniform(0.9, 0.99)
+        tubes.append(np.concatenate([at, end, [radius, thinner]]))
+        if left < step:
+            continue
+        if rng.uniform() < branching:
+            share = rng.uniform(0.25, 0.6)
+            sideways = unit(np.cross(heading, direction(rng)))
+            for part, turn in ((1 - share, 0.8 * share), (share, -1.1 * (1 - share) - 0.2)):
+                child = thinner * part ** (1 / 3)
+                if child > SMALLEST_VESSEL_RADIUS_MM:
+                    todo.append((end, unit(heading + turn * sideways), child, left - step))
+        elif thinner > SMALLEST_VESSEL_RADIUS_MM:
+            todo.append((end, heading, thinner, left - step))
+    return tubes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wall:
+    """A boundary of the lung: chest wall seen from inside, or heart, diaphragm, mediastinum.
+
+    Attributes:
+        centre: (3,) centre in mm of the sphere that the boundary is part of.
+        radius_mm: Its radius.
+        hollow: Whether the lung is inside the sphere (chest wall) rather than outside.
+        foot: (3,) the boundary's point nearest to the candidate, in mm.
+        normal: (3,) unit vector from the tissue into the lung at `foot`.
+    """
+
+    centre: Vector
+    radius_mm: float
+    hollow: bool
+    foot: Vector
+    normal: Vector
+
+    def distance(self, points: Float) -> Float:
+        """(P,) mm into the lung, negative in the tissue."""
+        away = np.linalg.norm(points - self.centre.astype(np.float32), axis=1)
+        signed = away - np.float32(self.radius_mm)
+        return -signed if self.hollow else signed
+
+
+def draw_wall(rng: Generator, distance_mm: float) -> Wall:
+    """A boundary at a distance in mm from the candidate, in a random direction."""
+    hollow = bool(rng.uniform() < 0.65)
+    normal = direction(rng, (0.0, 0.35))
+    foot = -distance_mm * normal
+    radius = rng.uniform(*(WALL_RADIUS_MM if hollow else MEDIASTINUM_RADIUS_MM))
+    centre = foot + radius * normal if hollow else foot - radius * normal
+    return Wall(centre=centre, radius_mm=radius, hollow=hollow, foot=foot, normal=normal)
+
+
+def paint_wall(
+    slab: Slab, rng: Generator, patient: Patient, wall: Wall, *, bump: tuple[float, float]
+) -> None:
+    """Paint tissue, fat and, in a chest wall, ribs; `bump` is (height, width) in mm at the foot."""
+    sideways = unit(np.cross(wall.normal, direction(rng)))
+    along = (slab.points @ sideways.astype(np.float32)).astype(np.float32)
+    ripple = np.float32(rng.uniform(0.0, 0.7)) * np.sin(along * rng.uniform(0.15, 0.5))
+    into = wall.distance(slab.points) + ripple.astype(np.float32)
+    height, width = bump
+    if height > 0:
+        offset = slab.points - wall.foot.astype(np.float32)
+        high = offset @ wall.normal.astype(np.float32)
+        flat = (offset**2).sum(axis=1) - high**2
+        into = into - (height * np.exp(-flat / (2 * width**2))).astype(np.float32)
+    slab.paint(into, patient.tissue_hu)
+    depth = rng.uniform(3.0, 8.0)
+    if wall.hollow or rng.uniform() < 0.4:
+        slab.paint(into + np.float32(depth), FAT_HU, edge_mm=2.5)
+    if not wall.hollow:
+        return
+    for _ in range(rng.integers(0, 3)):
+        radius = rng.uniform(*RIB_RADIUS_MM)
+        at = wall.foot - wall.normal * (radius + rng.uniform(2.0, 5.0))
+        at = at + sideways * rng.uniform(-16.0, 16.0)
+        heading = unit(sideways + rng.normal(0.0, 0.5, 3))
+        heading = unit(heading - wall.normal * float(heading @ wall.normal))
+        length = rng.uniform(4.0, 30.0)
+        rib = np.concatenate([at - length * heading, at + length * heading, [radius, radius]])
+        distance = slab.tubes(rib[None])
+        slab.paint(distance, rng.uniform(*CORTEX_HU))
+        slab.paint(distance + np.float32(rng.uniform(1.2, 2.2)), rng.uniform(*MARROW_HU))
+
+
+def paint_lung(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """Fill with lung of regionally varying density, air holes and, at times, a fissure."""
+    waves = rng.normal(0.0, 0.22, (6, 3)).astype(np.float32)
+    phases = rng.uniform(0.0, 2 * np.pi, 6).astype(np.float32)
+    field = np.cos(slab.points @ waves.T + phases).sum(axis=1) * np.float32(0.5)
+    slab.hu[:] = np.float32(patient.lung_hu) + np.float32(patient.heterogeneity_hu) * field
+    slab.hu += np.float32(rng.uniform(-2.0, 2.0)) * slab.points[:, 1]
+    for _ in range(rng.poisson(patient.emphysema)):
+        at = rng.uniform(-14.0, 14.0, 3) * np.array([1.0, 1.0, 0.2])
+        hole = np.linalg.norm(slab.points - at.astype(np.float32), axis=1)
+        slab.paint(hole - np.float32(rng.uniform(1.5, 4.0)), AIR_HU, edge_mm=2.0)
+    if rng.uniform() < 0.1:
+        paint_fissure(slab, rng, offset_mm=rng.uniform(-12.0, 12.0))
+
+
+def paint_fissure(slab: Slab, rng: Generator, *, offset_mm: float) -> None:
+    """A thin, slightly curved sheet between two lobes."""
+    normal = direction(rng, (0.0, 0.5))
+    across = slab.points @ normal.astype(np.float32) - np.float32(offset_mm)
+    bend = np.float32(rng.uniform(-0.012, 0.012)) * (slab.points**2).sum(axis=1)
+    sheet = np.abs(across + bend) - np.float32(rng.uniform(0.2, 0.5))
+    slab.paint(sheet, rng.uniform(*FISSURE_HU))
+
+
+def paint_airway(
+    slab: Slab, rng: Generator, at: Vector, heading: Vector, *, radius_mm: float
+) -> None:
+    """A bronchus through a point: wall, then lumen."""
+    tube = np.concatenate([at - 30 * heading, at + 30 * heading, [radius_mm, radius_mm]])
+    distance = slab.tubes(tube[None])
+    slab.paint(distance, rng.uniform(*AIRWAY_WALL_HU))
+    slab.paint(distance + np.float32(rng.uniform(0.7, 1.2)), AIR_HU)
+
+
+def paint_vessels(slab: Slab, patient: Patient, tubes: list[Vector]) -> None:
+    """Paint trees filled with blood."""
+    if tubes:
+        slab.paint(slab.tubes(np.stack(tubes)), patient.vessel_hu)
+
+
+def background_vessels(rng: Generator, patient: Patient) -> list[Vector]:
+    """Trees that pass somewhere through the surroundings of a patch."""
+    tubes: list[Vector] = []
+    for _ in range(rng.poisson(patient.vessel_trees)):
+        start = rng.uniform(-REACH_MM, REACH_MM, 3) * np.array([1.0, 1.0, 0.5])
+        low, high = VESSEL_RADIUS_MM
+        radius = low + (high - low) * rng.beta(1.0, 2.5)
+        tubes += vessel(rng, start, direction(rng), radius_mm=radius, length_mm=25.0)
+    return tubes
+
+
+def blob(slab: Slab, rng: Generator, at: Vector, *, radius_mm: float, lobulation: float) -> Float:
+    """(P,) signed distance in mm to an irregular ellipsoid."""
+    axes = np.exp(rng.normal(0.0, 0.12, 3))
+    offset = (slab.points - at.astype(np.float32)) * axes.astype(np.float32)
+    away = np.linalg.norm(offset, axis=1) + np.float32(1e-3)
+    waves = np.stack([direction(rng) for _ in range(4)]) * rng.uniform(2.0, 6.0, (4, 1))
+    phases = rng.uniform(0.0, 2 * np.pi, 4)
+    angles = (offset / away[:, None]) @ waves.T.astype(np.float32) + phases.astype(np.float32)
+    bumps = np.sin(angles).sum(axis=1) * np.float32(lobulation * radius_mm / 2)
+    outline: Float = (away - np.float32(radius_mm) - bumps).astype(np.float32)
+    return outline
+
+
+def paint_nodule(slab: Slab, rng: Generator, at: Vector, *, radius_mm: float) -> None:
+    """A solid, part-solid or ground-glass nodule; the outline smooth, lobulated or spiculated."""
+    shape = rng.uniform()
+    lobulation = rng.uniform(0.02, 0.1) if shape < 0.5 else rng.uniform(0.12, 0.3)
+    distance = blob(slab, rng, at, radius_mm=radius_mm, lobulation=lobulation)
+    if shape > 0.75 and radius_mm > 2.5:
+        spicules = []
+        for _ in range(rng.integers(5, 13)):
+            tip = at + direction(rng, (0.0, 0.5)) * radius_mm * rng.uniform(1.3, 2.1)
+            spicules.append(np.concatenate([at, tip, [0.35 * radius_mm, 0.2]]))
+        distance = np.minimum(distance, slab.tubes(np.stack(spicules)))
+    hazy = 2 * radius_mm >= GROUND_GLASS_MIN_DIAMETER_MM and rng.uniform() < 0.35
+    if hazy:
+        slab.paint(distance, rng.uniform(*GROUND_GLASS_HU), edge_mm=rng.uniform(1.5, 3.0))
+        if rng.uniform() < 0.5:
+            core = distance + np.float32(radius_mm * rng.uniform(0.4, 0.7))
+            slab.paint(core, rng.uniform(*SOLID_HU), edge_mm=1.5)
+        return
+    calcified = rng.uniform() < 0.06
+    hu = rng.uniform(*(CALCIFIED_HU if calcified else SOLID_HU))
+    slab.paint(distance, hu, edge_mm=rng.uniform(0.9, 1.6))
+
+
+def nodule_scene(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """Paint a patch with a nodule near its centre."""
+    low, high = NODULE_DIAMETER_MM
+    diameter = float(np.clip(NODULE_MEDIAN_MM * np.exp(rng.normal(0.0, 0.42)), low, high))
+    radius = diameter / 2
+    at = rng.normal(0.0, NODULE_JITTER_MM, 3)
+    at[2] = rng.uniform(-0.5, 0.5) * radius
+    tubes = background_vessels(rng, patient)
+    if rng.uniform() < 0.4:
+        feeder = rng.uniform(0.5, 1.3)
+        heading = direction(rng, (0.0, 0.6))
+        tubes += vessel(rng, at, heading, radius_mm=feeder, length_mm=20.0)
+        if rng.uniform() < 0.35:
+            tubes += vessel(rng, at, -heading, radius_mm=feeder, length_mm=20.0)
+    place = rng.uniform()
+    paint_lung(slab, rng, patient)
+    paint_vessels(slab, patient, tubes)
+    if rng.uniform() < 0.1:
+        spot = direction(rng, (0.0, 0.3)) * (radius + rng.uniform(2.0, 6.0))
+        paint_airway(slab, rng, spot, direction(rng, (0.5, 1.0)), radius_mm=rng.uniform(1.5, 3.0))
+    paint_nodule(slab, rng, at, radius_mm=radius)
+    if place < 0.4:
+        attached = place < 0.2
+        gap = radius * rng.uniform(0.1, 0.9) if attached else radius + rng.uniform(1.0, 9.0)
+        paint_wall(slab, rng, patient, draw_wall(rng, gap), bump=(0.0, 1.0))
+
+
+def _candidate_radius(rng: Generator) -> float:
+    low, high = CANDIDATE_VESSEL_RADIUS_MM
+    return float(np.clip(1.7 * np.exp(rng.normal(0.0, 0.35)), low, high))
+
+
+def crossing(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """A vessel cut across: round, but it forks in the slice or an airway runs beside it."""
+    radius, heading = _candidate_radius(rng), direction(rng, (0.8, 1.0))
+    at = rng.normal(0.0, 0.5, 3)
+    tubes = []
+    for way in (heading, -heading):
+        tubes += vessel(rng, at, way, radius_mm=radius, length_mm=15.0, branching=0.2, wobble=0.1)
+    company = rng.uniform()
+    if company < 0.65:
+        for _ in range(rng.integers(1, 3)):
+            side = direction(rng, (0.0, 0.25))
+            child = radius * rng.uniform(0.5, 0.75)
+            tubes += vessel(rng, at, side, radius_mm=child, length_mm=18.0)
+    if company > 0.4:
+        lumen = radius * rng.uniform(0.9, 1.4)
+        beside = direction(rng, (0.0, 0.2)) * (radius + lumen + rng.uniform(-0.2, 0.8))
+        paint_airway(slab, rng, at + beside, heading, radius_mm=lumen + 0.4)
+    paint_vessels(slab, patient, tubes)
+
+
+def oblique(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """A vessel that passes through the slice at a slant: an oval or a short rod."""
+    radius, heading = _candidate_radius(rng), direction(rng, (0.25, 0.75))
+    tubes = []
+    for way in (heading, -heading):
+        tubes += vessel(rng, np.zeros(3), way, radius_mm=radius, length_mm=20.0, branching=0.25)
+    paint_vessels(slab, patient, tubes)
+
+
+def junction(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """A fork of vessels in the slice, thickest where they meet."""
+    radius = _candidate_radius(rng)
+    at = rng.normal(0.0, 0.6, 3)
+    turn = rng.uniform(0.0, 2 * np.pi)
+    tubes = []
+    for k in range(rng.integers(3, 5)):
+        angle = turn + k * 2.1 + rng.normal(0.0, 0.35)
+        way = np.array([np.cos(angle), np.sin(angle), rng.normal(0.0, 0.25)])
+        part = radius * (1.0 if k == 0 else rng.uniform(0.55, 0.85))
+        tubes += vessel(rng, at, unit(way), radius_mm=part, length_mm=20.0, branching=0.25)
+    paint_vessels(slab, patient, tubes)
+
+
+def bronchus(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """An airway and its artery."""
+    radius, heading = rng.uniform(1.6, 3.5), direction(rng, (0.2, 1.0))
+    shift = direction(rng, (0.0, 0.3))
+    beside = unit(np.cross(heading, direction(rng)))
+    artery = radius * rng.uniform(0.7, 1.1)
+    paint_airway(slab, rng, shift, heading, radius_mm=radius)
+    at = shift + beside * (radius + artery)
+    tubes = vessel(rng, at, heading, radius_mm=artery, length_mm=20.0, branching=0.2)
+    tubes += vessel(rng, at, -heading, radius_mm=artery, length_mm=20.0, branching=0.2)
+    paint_vessels(slab, patient, tubes)
+
+
+def scar(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """A band of scar or atelectasis, at times along a fissure."""
+    del patient
+    heading, length = direction(rng, (0.0, 0.4)), rng.uniform(4.0, 12.0)
+    thick, at = rng.uniform(0.9, 2.6), -heading * length
+    band = []
+    for k in range(3):
+        end = at + unit(heading + rng.normal(0.0, 0.25, 3)) * length * 2 / 3
+        band.append(np.concatenate([at, end, thick * rng.uniform(0.5, 1.1, 2)]))
+        at = end
+        del k
+    if rng.uniform() < 0.4:
+        paint_fissure(slab, rng, offset_mm=rng.normal(0.0, 1.0))
+    slab.paint(slab.tubes(np.stack(band)), rng.uniform(*SCAR_HU), edge_mm=rng.uniform(0.9, 2.2))
+
+
+def haze(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """An ill-defined, wide increase of density without an outline of its own."""
+    del patient
+    for _ in range(rng.integers(1, 4)):
+        at = rng.normal(0.0, 3.0, 3)
+        spread = rng.uniform(4.0, 9.0)
+        distance = blob(slab, rng, at, radius_mm=spread * 0.6, lobulation=0.3)
+        slab.paint(distance, rng.uniform(-760.0, -560.0), edge_mm=spread * 1.6)
+
+
+def nothing(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """No structure of its own: what is there is background."""
+    del slab, rng, patient
+
+
+MIMICS: tuple[tuple[Callable[[Slab, Generator, Patient], None], float], ...] = (
+    (crossing, 0.27),
+    (oblique, 0.15),
+    (junction, 0.2),
+    (bronchus, 0.1),
+    (scar, 0.1),
+    (haze, 0.08),
+    (nothing, 0.1),
+)
+"""What a detector proposes by mistake away from the pleura, and how often."""
+
+
+def mimic_scene(slab: Slab, rng: Generator, patient: Patient) -> None:
+    """Paint a patch whose candidate is no nodule."""
+    painters = [painter for painter, _ in MIMICS]
+    weights = np.array([weight for _, weight in MIMICS])
+    place = rng.uniform()
+    paint_lung(slab, rng, patient)
+    paint_vessels(slab, patient, background_vessels(rng, patient))
+    if place < 0.2:
+        height = rng.uniform(0.0, 4.5)
+        wall = draw_wall(rng, height * rng.uniform(0.3, 0.9) + rng.normal(0.0, 0.5))
+        paint_wall(slab, rng, patient, wall, bump=(height, height * rng.uniform(0.8, 2.0) + 0.5))
+        return
+    painters[rng.choice(len(painters), p=weights / weights.sum())](slab, rng, patient)
+    if place < 0.42:
+        paint_wall(
+            slab, rng, patient, draw_wall(rng, rng.uniform(*WALL_DISTANCE_MM)), bump=(0.0, 1.0)
+        )

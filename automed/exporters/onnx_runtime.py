@@ -1,0 +1,94 @@
+"""A shipped ONNX model as its user meets it: onnxruntime and NumPy, no PyTorch."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from automed.errors import DataError, ExportError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What an artefact says of itself in its metadata."""
+
+    task: str
+    classes: tuple[str, ...]
+    size: tuple[int, ...]
+    channels: int
+    units: str
+    notice: str
+
+
+class Model:
+    """A loaded artefact on one CPU thread."""
+
+    def __init__(self, artefact: bytes | Path) -> None:
+        """Load it.
+
+        Raises:
+            ExportError: The file is not an ONNX model that onnxruntime can run.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        name = artefact.name if isinstance(artefact, Path) else "model"
+        content = artefact.read_bytes() if isinstance(artefact, Path) else artefact
+        try:
+            self._session = ort.InferenceSession(
+                content, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise ExportError(f"{name} is no ONNX model that onnxruntime can load") from error
+
+    def __call__(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """The graph's output for one raw image (1, C, *size)."""
+        name = self._session.get_inputs()[0].name
+        given = self._session.run(None, {name: image.astype(np.float32)})[0]
+        return np.asarray(given, dtype=np.float32)
+
+    def card(self) -> Card:
+        """What the model says of itself.
+
+        Raises:
+            ExportError: The metadata is missing: the file was not exported by automed.
+        """
+        facts = self._session.get_modelmeta().custom_metadata_map
+        try:
+            image = json.loads(facts["input"])
+            return Card(
+                task=facts["task"],
+                classes=tuple(json.loads(facts["classes"])),
+                size=tuple(image["size"]),
+                channels=int(image["channels"]),
+                units=image["units"],
+                notice=facts["notice"],
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise ExportError(
+                "the model carries no automed metadata (task, classes, input); "
+                "give a file that `automed search` or `automed export` wrote"
+            ) from error
+
+    def predict(self, image: NDArray[Any]) -> dict[str, float]:
+        """Class name to probability for one raw image (C, *size).
+
+        Raises:
+            DataError: The image's shape is not the one the model was made for.
+        """
+        card = self.card()
+        if image.shape != (card.channels, *card.size):
+            raise DataError(
+                f"the image is {_shape(image.shape)}, the model takes "
+                f"{_shape((card.channels, *card.size))} (channels x size, raw {card.units}); "
+                "crop or resample it first"
+            )
+        return dict(zip(card.classes, map(float, self(image[None])[0]), strict=True))
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))

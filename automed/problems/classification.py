@@ -1,0 +1,89 @@
+"""Classification: one label a sample; the exported graph returns class probabilities."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automed.sample import TargetSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SPECIFICITY = 0.9
+
+
+class Classification:
+    """Logits (N, K) in training, probabilities (N, K) in the exported graph."""
+
+    metrics = {  # noqa: RUF012 - a table
+        "auc": "area under the ROC curve; the mean of one-against-rest for several classes",
+        "accuracy": "share of samples whose most probable class is right",
+        "balanced_accuracy": "mean over classes of the share that is found",
+        "sensitivity": f"share of positives found at {SPECIFICITY:.0%} specificity, likewise",
+    }
+
+    def loss(self, labels: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
+        """Cross-entropy with classes weighted by the square root of their inverse share.
+
+        The full inverse would let a handful of rare samples rule the gradient.
+        """
+        import torch
+        from torch import nn
+
+        counts = np.bincount(labels, minlength=len(target.classes)).clip(1)
+        weights = np.sqrt(counts.mean() / counts)
+        return nn.CrossEntropyLoss(
+            torch.tensor(weights, dtype=torch.float32), label_smoothing=smoothing
+        )
+
+    def finish(self, raw: "torch.Tensor") -> "torch.Tensor":
+        """Probabilities (N, K) from logits (N, K)."""
+        return raw.softmax(dim=1)
+
+    def scores(
+        self, outputs: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Every metric from probabilities (N, K) and labels (N,), a value a row of weights (R, N).
+
+        A class that has no weight in a row, or all of it, leaves that row's AUC undefined (NaN).
+        """
+        weights_RN = np.ones((1, len(labels))) if weights is None else weights
+        num_classes = outputs.shape[1]
+        positives = [1] if num_classes == 2 else list(range(num_classes))
+        ranked = [_ranked(outputs[:, k], labels == k, weights_RN) for k in positives]
+        hit_N = outputs.argmax(axis=1) == labels
+        recalls = []
+        for k in range(num_classes):
+            weight_RN = weights_RN[:, labels == k]
+            with np.errstate(invalid="ignore"):
+                recalls.append(weight_RN @ hit_N[labels == k] / weight_RN.sum(axis=1))
+        return {
+            "auc": np.mean([auc for auc, _ in ranked], axis=0),
+            "accuracy": weights_RN @ hit_N / weights_RN.sum(axis=1),
+            "balanced_accuracy": np.mean(recalls, axis=0),
+            "sensitivity": np.mean([sensitivity for _, sensitivity in ranked], axis=0),
+        }
+
+
+def _ranked(
+    score_N: NDArray[Any], positive_N: NDArray[np.bool_], weights_RN: NDArray[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """AUC and sensitivity at fixed specificity, each (R,), from one sort of the scores.
+
+    scikit-learn's functions give the same for one row of weights; a bootstrap asks for thousands.
+    """
+    order = np.argsort(-score_N, kind="stable")
+    last_of_tie = np.flatnonzero(np.append(np.diff(score_N[order]) != 0, True))
+    hits_RN = np.where(positive_N[order], weights_RN[:, order], 0.0).cumsum(axis=1)[:, last_of_tie]
+    falls_RN = np.where(positive_N[order], 0.0, weights_RN[:, order]).cumsum(axis=1)[:, last_of_tie]
+    with np.errstate(invalid="ignore"):
+        tpr_RT = np.pad(hits_RN / hits_RN[:, -1:], ((0, 0), (1, 0)))
+        fpr_RT = np.pad(falls_RN / falls_RN[:, -1:], ((0, 0), (1, 0)))
+    auc_R = np.trapezoid(tpr_RT, fpr_RT, axis=1)
+    allowed_RT = fpr_RT <= 1 - SPECIFICITY + 1e-12
+    return auc_R, np.where(allowed_RT, tpr_RT, 0.0).max(axis=1)
+
+
+PROBLEM = Classification()

@@ -1,0 +1,136 @@
+"""Finds parts by name, ours and third parties'; nothing is imported before it is asked for."""
+
+import ast
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from automed.errors import SpaceError, TaskError, UnknownNameError
+from automed.family import Family
+from automed.space import Parameter, joint
+from automed.task import Task
+
+# One row per library, target, problem, recipe or data format; a third party adds rows through an
+# entry point in the group "automed.<kind>" (families: name -> module with FAMILY; tasks: a YAML).
+ROWS: dict[str, dict[str, str]] = {
+    "strategy": {
+        "random": "automed.strategies.random_search",
+        "optuna": "automed.strategies.optuna_samplers",
+    },
+    "executor": {
+        "local": "automed.executors.local",
+        "ray": "automed.executors.ray_tune",
+    },
+    "exporter": {"onnx": "automed.exporters.onnx_file"},
+    "problem": {"classification": "automed.problems.classification"},
+    "recipe": {"gradient": "automed.training.recipes.gradient"},
+    "format": {
+        "phantom": "automed.data.phantom",
+        "npz": "automed.data.npz",
+        "table": "automed.data.table",
+        "folder": "automed.data.image_folder",
+    },
+}
+KINDS = ("task", "family", *ROWS)
+_FAMILIES = "automed.search_spaces"
+_TASKS = "automed.studies"
+
+
+@cache
+def places(kind: str) -> dict[str, str]:
+    """Every known name of a kind, with the module (or task file) behind it."""
+    found: dict[str, str] = {}
+    if kind == "family":
+        folder = files(_FAMILIES)
+        stems = (Path(f.name).stem for f in folder.iterdir() if f.name.endswith(".py"))
+        found = {s.replace("_", "-"): f"{_FAMILIES}.{s}" for s in stems if not s.startswith("_")}
+    elif kind == "task":
+        found = {
+            Path(f.name).stem: str(f) for f in files(_TASKS).iterdir() if f.name.endswith(".yaml")
+        }
+    else:
+        found = dict(ROWS[kind])
+    found |= {e.name: e.value for e in entry_points(group=f"automed.{kind}")}
+    return dict(sorted(found.items()))
+
+
+def names(kind: str) -> list[str]:
+    """Every name of a kind; strategies of a library as library:algorithm."""
+    if kind != "strategy":
+        return list(places(kind))
+    every = []
+    for library, place in places(kind).items():
+        algorithms = getattr(importlib.import_module(place), "ALGORITHMS", None)
+        every += [library] if algorithms is None else [f"{library}:{a}" for a in algorithms]
+    return every
+
+
+def part(kind: str, name: str) -> ModuleType:
+    """The module behind a name; for a strategy library:algorithm, the library's.
+
+    Raises:
+        UnknownNameError: Nothing answers to that name.
+    """
+    stem = name.partition(":")[0] if kind == "strategy" else name
+    if kind == "strategy" and name not in names(kind):
+        raise UnknownNameError(kind, name, names(kind))
+    if stem not in places(kind):
+        raise UnknownNameError(kind, name, places(kind))
+    return importlib.import_module(places(kind)[stem])
+
+
+def summary(kind: str, name: str) -> str:
+    """One line on what a name stands for, read without importing it."""
+    if kind == "task":
+        return task(name).title
+    place = places(kind)[name.partition(":")[0]]
+    spec = find_spec(place)
+    if spec is None or spec.origin is None:
+        return ""
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""
+    return docstring.splitlines()[0] if docstring else ""
+
+
+def family(name: str) -> type[Family]:
+    """The family in search_spaces/<name with _ for ->.py.
+
+    Raises:
+        UnknownNameError: No such file.
+    """
+    found: type[Family] = part("family", name).FAMILY
+    return found
+
+
+def task(name: str) -> Task:
+    """The task in studies/<name>.yaml, or in the YAML file that name is the path of.
+
+    Raises:
+        UnknownNameError: No such task.
+        TaskError: The file does not describe a task.
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise TaskError(f"no task file {name}; give a .yaml file or one of {names('task')}")
+        return Task.read(path)
+    if name not in places("task"):
+        raise UnknownNameError("task", name, places("task"))
+    return Task.read(Path(places("task")[name]))
+
+
+def space(families: tuple[str, ...], problem: str) -> dict[str, Parameter]:
+    """The joint space of some families.
+
+    Raises:
+        UnknownNameError: No such family.
+        SpaceError: A family cannot answer this problem, or two contradict each other.
+    """
+    for name in families:
+        if problem not in family(name).problems:
+            able = [n for n in names("family") if problem in family(n).problems]
+            raise SpaceError(f"family {name} is not for {problem}; these are: {', '.join(able)}")
+    return joint({name: family(name).space() for name in families})

@@ -1,0 +1,138 @@
+"""The contract of a file in studies/: one clinical task, stated as data."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from automed.errors import TaskError, UnknownNameError
+
+Direction = Literal["maximize", "minimize"]
+COSTS = {  # what a candidate costs; known before it is trained
+    "latency_ms": "median latency of the exported model, ms",
+    "latency_p95_ms": "95th percentile of its latency, ms",
+    "size_bytes": "size of the exported file, bytes",
+    "params": "parameters",
+    "macs": "multiply-accumulate operations for one image",
+}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Budget(_Strict):
+    """How long to search: architectures, and epochs for each."""
+
+    trials: int = Field(24, ge=1)
+    epochs: int = Field(10, ge=1)
+
+
+class Training(_Strict):
+    """How the gradient recipe trains.
+
+    Attributes:
+        batch: Samples a step.
+        learning_rate: Peak of the cosine schedule.
+        weight_decay: Of AdamW.
+        warmup: Share of the steps over which the rate rises from zero.
+        patience: Epochs without a better validation score before an early stop.
+        label_smoothing: Probability mass spread over the other classes.
+        augment: Names of the augmentations, see training/augment.py.
+    """
+
+    batch: int = Field(32, ge=2)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    patience: int = Field(8, ge=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    augment: tuple[str, ...] = ("flip", "rotate90", "intensity")
+
+
+class Task(_Strict):
+    """What to search for: the images, what counts as good, which families may compete.
+
+    Attributes:
+        name: The file's name without its ending.
+        title: One line for screens and reports.
+        problem: Name of the problem: what outputs, losses and metrics mean.
+        data: Source used when the user gives none.
+        window: Hounsfield units mapped to 0 and 1, for images in that unit.
+        families: Families that compete.
+        objectives: Score or cost to its direction; the first score is the accuracy objective.
+        limits: Cost to its upper bound; a candidate above one is never trained.
+        budget: How long to search.
+        training: How networks are trained.
+        networks: Unsearched networks by name: a family and a config, free of its ranges.
+        baselines: Which networks and classical methods every run is compared with.
+    """
+
+    name: str
+    title: str
+    problem: str
+    data: str
+    window: tuple[float, float] = (-1000.0, 400.0)
+    families: tuple[str, ...] = Field(min_length=1)
+    objectives: dict[str, Direction]
+    limits: dict[str, float] = {}
+    budget: Budget = Budget()
+    training: Training = Training()
+    networks: dict[str, dict[str, Any]] = {}
+    baselines: tuple[str, ...] = ()
+
+    @field_validator("limits")
+    @classmethod
+    def _limits_are_costs(cls, limits: dict[str, float]) -> dict[str, float]:
+        for name in limits:
+            if name not in COSTS:
+                raise ValueError(f"a limit on {name!r}; limits are on {', '.join(COSTS)}")
+        return limits
+
+    @property
+    def score(self) -> str:
+        """The accuracy objective: the first objective that is no cost."""
+        return next(name for name in self.objectives if name not in COSTS)
+
+    def changed(self, **fields: Any) -> "Task":
+        """This task with some fields replaced and validated anew.
+
+        Raises:
+            TaskError: A new value does not make sense.
+        """
+        return _validated(self.model_dump() | fields, self.name)
+
+    @classmethod
+    def read(cls, path: Path) -> "Task":
+        """The task in a YAML file.
+
+        Raises:
+            TaskError: The file is not YAML or does not describe a task.
+        """
+        try:
+            raw = yaml.safe_load(path.read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise TaskError(f"{path.name} cannot be read as YAML: {error}") from error
+        if not isinstance(raw, dict):
+            raise TaskError(f"{path.name} holds no mapping of task fields")
+        return _validated({"name": path.stem} | raw, path.name)
+
+
+def _validated(raw: dict[str, Any], where: str) -> Task:
+    try:
+        task = Task.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "task"
+        raise TaskError(f"{where}: {field}: {first['msg']} (given: {first['input']!r})") from error
+    if all(name in COSTS for name in task.objectives):
+        raise TaskError(f"{where}: objectives name only costs; name a score too, such as auc")
+    known = {*task.networks, *CLASSICAL}
+    for name in task.baselines:
+        if name not in known:
+            raise UnknownNameError("baseline", name, known)
+    return task
+
+
+CLASSICAL = ("logistic-regression", "random-forest")

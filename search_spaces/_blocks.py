@@ -1,0 +1,176 @@
+"""Layers that several convolutional families share, in 2D and 3D alike."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
+from monai.networks.layers.factories import Conv, Norm, Pool
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
+REDUCTION = 4
+"""Channels per hidden unit of a squeeze-and-excitation bottleneck."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """Makes the layers of one architecture; holds what all of its blocks have in common.
+
+    Strided layers give ceil(size / 2), so no image is too small for any number of them. Every
+    convolution is followed by a batch norm, which folds into it at export.
+
+    Attributes:
+        dims: Spatial dimensions, 2 or 3.
+        kernel: Extent of the spatial convolutions inside blocks.
+        separable: Whether those are depthwise-separable instead of dense.
+        activation: Name of the activation.
+        attention: Name of the channel attention at block ends.
+    """
+
+    dims: int
+    kernel: int
+    separable: bool
+    activation: str
+    attention: str
+
+    def conv(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, active: bool = True
+    ) -> nn.Sequential:
+        """Dense convolution, batch norm and, if active, the activation."""
+        return nn.Sequential(
+            self._conv(inputs, outputs, kernel, stride), *self._norm(outputs, active)
+        )
+
+    def pointwise(self, inputs: int, outputs: int, *, active: bool = True) -> nn.Sequential:
+        """1x1 convolution over channels."""
+        return self.conv(inputs, outputs, 1, active=active)
+
+    def spatial(
+        self, inputs: int, outputs: int, *, stride: int = 1, active: bool = True
+    ) -> nn.Sequential:
+        """Convolution with the architecture's kernel, dense or depthwise-separable.
+
+        The separable one has no norm between its halves (Chollet 2017, arXiv:1610.02357).
+        """
+        if not self.separable:
+            return self.conv(inputs, outputs, self.kernel, stride=stride, active=active)
+        return nn.Sequential(
+            self._conv(inputs, inputs, self.kernel, stride, groups=inputs),
+            self._conv(inputs, outputs, 1),
+            *self._norm(outputs, active),
+        )
+
+    def depthwise(self, channels: int, *, stride: int = 1) -> nn.Sequential:
+        """Convolution of each channel by itself, batch norm and activation."""
+        return nn.Sequential(
+            self._conv(channels, channels, self.kernel, stride, groups=channels),
+            *self._norm(channels, True),
+        )
+
+    def pool(self, kind: str, *, stride: int) -> nn.Module:
+        """Pooling over 3 pixels an axis; kind is "max" or "avg"."""
+        pool: nn.Module = Pool[kind, self.dims](kernel_size=3, stride=stride, padding=1)
+        return pool
+
+    def activate(self) -> nn.Module:
+        """The activation."""
+        return ACTIVATIONS[self.activation]()
+
+    def attend(self, channels: int) -> nn.Module:
+        """The attention over this many channels."""
+        match self.attention:
+            case "eca":
+                return EfficientChannelAttention(channels)
+            case "se":
+                gate: nn.Module = ChannelSELayer(self.dims, channels, r=REDUCTION)
+                return gate
+            case "cbam":
+                return ConvolutionalBlockAttention(self.dims, channels)
+        return nn.Identity()
+
+    def _conv(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> nn.Module:
+        conv: nn.Module = Conv["conv", self.dims](
+            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False
+        )
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        return conv
+
+    def _norm(self, channels: int, active: bool) -> list[nn.Module]:
+        norm: nn.Module = Norm["batch", self.dims](channels)
+        return [norm, self.activate()] if active else [norm]
+
+
+class Residual(nn.Module):
+    """The sum of a branch and its shortcut; it starts as the shortcut alone.
+
+    The branch's last norm starts at zero (Goyal et al. 2017, arXiv:1706.02677).
+    """
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module, after: nn.Module) -> None:
+        super().__init__()
+        self.branch, self.shortcut, self.after = branch, shortcut, after
+        nn.init.zeros_([m for m in branch.modules() if isinstance(m, _BatchNorm)][-1].weight)
+
+    def forward(self, x_NCS: Tensor) -> Tensor:
+        y_NCS: Tensor = self.after(self.shortcut(x_NCS) + self.branch(x_NCS))
+        return y_NCS
+
+
+class EfficientChannelAttention(nn.Module):
+    """A gate per channel, from the means of its neighbouring channels.
+
+    Source: Wang et al. 2020, arXiv:1910.03151.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        extent = int((math.log2(channels) + 1) / 2)
+        extent += extent % 2 == 0
+        self.conv = nn.Conv1d(1, 1, extent, padding=extent // 2, bias=False)
+
+    def forward(self, x_NCS: Tensor) -> Tensor:
+        mean_N1C = x_NCS.mean(_space(x_NCS)).unsqueeze(1)
+        gate_NC = self.conv(mean_N1C).sigmoid().squeeze(1)
+        return x_NCS * _over_space(gate_NC, x_NCS)
+
+
+class ConvolutionalBlockAttention(nn.Module):
+    """A gate per channel, then one per place.
+
+    Source: Woo et al. 2018, arXiv:1807.06521.
+    """
+
+    def __init__(self, dims: int, channels: int) -> None:
+        super().__init__()
+        hidden = channels // REDUCTION
+        self.channel = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels)
+        )
+        self.place = Conv["conv", dims](2, 1, 7, padding=3, bias=False)
+
+    def forward(self, x_NCS: Tensor) -> Tensor:
+        space = _space(x_NCS)
+        gate_NC = (self.channel(x_NCS.mean(space)) + self.channel(x_NCS.amax(space))).sigmoid()
+        y_NCS = x_NCS * _over_space(gate_NC, x_NCS)
+        seen_N2S = torch.cat([y_NCS.mean(1, keepdim=True), y_NCS.amax(1, keepdim=True)], 1)
+        gate_N1S: Tensor = self.place(seen_N2S).sigmoid()
+        return y_NCS * gate_N1S
+
+
+class GlobalMean(nn.Module):
+    """The mean over space: (N, C, *size) to (N, C)."""
+
+    def forward(self, x_NCS: Tensor) -> Tensor:
+        return x_NCS.mean(_space(x_NCS))
+
+
+def _space(x_NCS: Tensor) -> tuple[int, ...]:
+    return tuple(range(2, x_NCS.ndim))
+
+
+def _over_space(gate_NC: Tensor, x_NCS: Tensor) -> Tensor:
+    return gate_NC.reshape(*gate_NC.shape, *(1 for _ in _space(x_NCS)))

@@ -1,0 +1,93 @@
+"""The dimensions that all convolutional families share, and the frame their networks stand in."""
+
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from automed.family import Family
+from automed.sample import SampleSpec
+from automed.space import choice, integer, real
+
+from ._blocks import GlobalMean, Layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvFamily(Family):
+    """Resize, stem, stages, global average pooling and a linear classifier."""
+
+    width: int = integer(4, 32, step=4, default=16)
+    """Channels after the stem."""
+    stages: int = integer(2, 4, default=3)
+    """Resolutions the blocks work at; each has half the pixels an axis of the one before."""
+    depth: int = integer(1, 3, default=1)
+    """Blocks per stage; layers per stage where a stage is one block."""
+    widening: float = choice(1.0, 1.5, 2.0, default=2.0)
+    """Factor on the channels from stage to stage."""
+    kernel: int = choice(3, 5)
+    """Pixels an axis that a spatial convolution inside a block sees."""
+    separable: bool = choice(True, False, default=False)
+    """Depthwise-separable convolutions instead of dense ones."""
+    attention: str = choice("none", "eca", "se", "cbam")
+    """Attention at the end of blocks."""
+    activation: str = choice("relu", "hardswish", "silu")
+    """Non-linearity throughout."""
+    stem: str = choice("stride4", "stride2", "full", default="full")
+    """Resolution after the stem: a 7x7 convolution and max pooling, or a 3x3 convolution."""
+    resolution: float = choice(0.5, 0.75, 1.0, default=1.0)
+    """Factor on the pixels an axis of the input, applied inside the network."""
+    dropout: float = real(0.0, 0.3)
+    """Share of features dropped before the classifier."""
+
+    def build(self, sample: SampleSpec) -> nn.Module:
+        """The untrained network: windowed image (N, C, *size) in, logits (N, K) out."""
+        layers = Layers(
+            dims=sample.dims,
+            kernel=self.kernel,
+            separable=self.separable,
+            activation=self.activation,
+            attention=self.attention,
+        )
+        body, features = self.body(layers)
+        return nn.Sequential(
+            OrderedDict(
+                resize=self._resize(sample.image.size),
+                stem=self._stem(layers, sample.image.channels),
+                body=body,
+                pool=GlobalMean(),
+                dropout=nn.Dropout(self.dropout),
+                classifier=nn.Linear(features, len(sample.target.classes)),
+            )
+        )
+
+    @abstractmethod
+    def body(self, layers: Layers) -> tuple[nn.Module, int]:
+        """The stages, from channels(0) channels on, and how many channels they give."""
+
+    def channels(self, stage: int) -> int:
+        """Channels of a stage, a multiple of four."""
+        return 4 * max(1, int(self.width * self.widening**stage / 4 + 0.5))
+
+    def blocks(self) -> Iterator[tuple[int, int, int]]:
+        """Input channels, output channels and stride of every block; stages start strided."""
+        inputs = self.channels(0)
+        for stage in range(self.stages):
+            for block in range(self.depth):
+                outputs = self.channels(stage)
+                yield inputs, outputs, 2 if stage > 0 and block == 0 else 1
+                inputs = outputs
+
+    def _resize(self, size: tuple[int, ...]) -> nn.Module:
+        if self.resolution == 1.0:
+            return nn.Identity()
+        mode = {2: "bilinear", 3: "trilinear"}[len(size)]
+        return nn.Upsample(tuple(round(s * self.resolution) for s in size), mode=mode)
+
+    def _stem(self, layers: Layers, image_channels: int) -> nn.Module:
+        if self.stem == "stride4":
+            conv = layers.conv(image_channels, self.channels(0), 7, stride=2)
+            return nn.Sequential(conv, layers.pool("max", stride=2))
+        stride = {"stride2": 2, "full": 1}[self.stem]
+        return layers.conv(image_channels, self.channels(0), 3, stride=stride)

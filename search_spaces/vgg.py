@@ -1,0 +1,38 @@
+"""Plain stacks of convolutions: the family that hand-made small networks belong to."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from automed.space import choice
+
+from ._blocks import Layers
+from ._conv import ConvFamily
+
+
+@dataclass(frozen=True, kw_only=True)
+class VGG(ConvFamily):
+    """Convolution after convolution, with batch norm and a global average instead of dense layers.
+
+    The stem is the first convolution, so stages=4 and depth=1 is a network of five.
+
+    Source: Simonyan and Zisserman 2014, arXiv:1409.1556; strides for pooling: Springenberg et al.
+    2014, arXiv:1412.6806.
+    """
+
+    downsampling: str = choice("stride", "avg", "max", default="max")
+    """What halves the image between stages: the stage's first convolution, or 2x2 pooling."""
+
+    def body(self, layers: Layers) -> tuple[nn.Module, int]:
+        """Stages of convolutions, each a block with one attention at its end."""
+        body: list[nn.Module] = []
+        for inputs, outputs, stride in self.blocks():
+            if stride == 1 or self.downsampling == "stride":
+                body.append(layers.spatial(inputs, outputs, stride=stride))
+            else:
+                body += [layers.halve(self.downsampling), layers.spatial(inputs, outputs)]
+            body.append(layers.attend(outputs))
+        return nn.Sequential(*body), self.channels(self.stages - 1)
+
+
+FAMILY = VGG
