@@ -27,9 +27,7 @@ def front(values: ArrayLike, directions: Sequence[str]) -> list[int]:
     ]
 
 
-def hypervolume(
-    values: ArrayLike, directions: Sequence[str], reference: Sequence[float]
-) -> float:
+def hypervolume(values: ArrayLike, directions: Sequence[str], reference: Sequence[float]) -> float:
     """Area dominated by two-objective values (N, 2) up to the reference point.
 
     Raises:

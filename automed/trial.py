@@ -21,7 +21,7 @@ class Trial:
         epochs: The fidelity: 0 is built, lowered and timed; otherwise trained up to that epoch.
         origin: "search", or "baseline" for a network that no strategy chose.
         name: How people call it; the baseline's name, or family and number.
-        checkpoint: Where training left off at a lower fidelity, if it did.
+        previous: The outcome at a lower fidelity, if there was one; its checkpoint continues.
     """
 
     number: int
@@ -30,7 +30,7 @@ class Trial:
     epochs: int
     origin: str = SEARCH
     name: str = ""
-    checkpoint: bytes | None = field(default=None, repr=False, compare=False)
+    previous: "Outcome | None" = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,8 @@ class Outcome:
 
     Attributes:
         scores: Metrics on the validation part, at the epoch whose weights are kept.
-        costs: latency_ms, latency_p95_ms, size_bytes, params, macs.
+        costs: latency_ms, latency_p95_ms, latency_relative (to the reference artefact timed in the
+            same session), size_bytes, params, macs.
         violations: Limit name to value / limit - 1; positive where the limit is broken.
         failure: Why there are no scores, if evaluation broke.
         epochs: The fidelity that was reached.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
-from monai.networks.layers.factories import Conv, Norm, Pool
+from monai.networks.layers.factories import Conv, Norm, Pad, Pool
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -70,8 +70,20 @@ class Layers:
         )
 
     def pool(self, kind: str, *, stride: int) -> nn.Module:
-        """Pooling over 3 pixels an axis; kind is "max" or "avg"."""
-        pool: nn.Module = Pool[kind, self.dims](kernel_size=3, stride=stride, padding=1)
+        """Pooling over 3 pixels an axis; kind is "max" or "avg".
+
+        Averages are padded by a layer of their own: torch's own padding refuses 3D images of less
+        than 3 pixels an axis.
+        """
+        pool = Pool[kind, self.dims]
+        if kind == "avg":
+            return nn.Sequential(Pad["constantpad", self.dims](1, 0.0), pool(3, stride))
+        padded: nn.Module = pool(3, stride, padding=1)
+        return padded
+
+    def halve(self) -> nn.Module:
+        """Max pooling over 2 pixels an axis; an odd last pixel is kept."""
+        pool: nn.Module = Pool["max", self.dims](kernel_size=2, ceil_mode=True)
         return pool
 
     def activate(self) -> nn.Module:

@@ -30,7 +30,9 @@ class Inception(ConvFamily):
         for inputs, outputs, stride in self.blocks():
             if stride == 2:
                 body.append(layers.pool("max", stride=2))
-            body.append(_InceptionBlock(layers, inputs, outputs, self.wide_branch, self.pool_branch))
+            body.append(
+                _InceptionBlock(layers, inputs, outputs, self.wide_branch, self.pool_branch)
+            )
             body.append(layers.attend(outputs))
         return nn.Sequential(*body), self.channels(self.stages - 1)
 

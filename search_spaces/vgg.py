@@ -20,17 +20,20 @@ class VGG(ConvFamily):
     2014, arXiv:1412.6806.
     """
 
-    downsampling: str = choice("stride", "avg", "max", default="max")
-    """What halves the image between stages: the stage's first convolution, or 2x2 pooling."""
+    downsampling: str = choice("stride", "max", default="max")
+    """What halves the image between stages: the stage's first convolution, or 2x2 max pooling."""
 
     def body(self, layers: Layers) -> tuple[nn.Module, int]:
         """Stages of convolutions, each a block with one attention at its end."""
         body: list[nn.Module] = []
-        for inputs, outputs, stride in self.blocks():
-            if stride == 1 or self.downsampling == "stride":
-                body.append(layers.spatial(inputs, outputs, stride=stride))
-            else:
-                body += [layers.halve(self.downsampling), layers.spatial(inputs, outputs)]
+        for stage in range(self.stages):
+            inputs, outputs = self.channels(max(0, stage - 1)), self.channels(stage)
+            stride = 2 if stage > 0 else 1
+            if stage > 0 and self.downsampling == "max":
+                body.append(layers.halve())
+                stride = 1
+            body.append(layers.spatial(inputs, outputs, stride=stride))
+            body += [layers.spatial(outputs, outputs) for _ in range(self.depth - 1)]
             body.append(layers.attend(outputs))
         return nn.Sequential(*body), self.channels(self.stages - 1)
 

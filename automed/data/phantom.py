@@ -99,8 +99,13 @@ def _patient_patches(rng: Generator, count: int) -> tuple[NDArray[np.int16], NDA
     side = PIXELS + 2 * MARGIN_PIXELS
     scenes = np.empty((count, side, side), np.float32)
     for row, label in enumerate(labels):
+        right, down = np.clip(rng.normal(0.0, thorax.CENTRING_MM, 2), -4.0, 4.0).tolist()
         slab = thorax.Slab(
-            side=side, spacing_mm=SPACING_MM, slice_mm=patient.slice_mm, planes=PLANES
+            side=side,
+            spacing_mm=SPACING_MM,
+            slice_mm=patient.slice_mm,
+            planes=PLANES,
+            shift_mm=(right, down),
         )
         (thorax.nodule_scene if label else thorax.mimic_scene)(slab, rng, patient)
         scenes[row] = slab.image()
@@ -126,7 +131,9 @@ def scan(
     response *= 1.0 + patient.sharpening * (2.0 * np.pi * patient.blur_mm * frequency) ** 2
     angle = np.arctan2(fy, fx) - rng.uniform(0.0, np.pi)
     band = frequency * response * (1.0 + patient.streak * np.cos(2.0 * angle))
-    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(scenes_NHW.shape)) * band, s=(side, side))
+    noise = np.fft.irfft2(
+        np.fft.rfft2(rng.standard_normal(scenes_NHW.shape)) * band, s=(side, side)
+    )
     dose = patient.noise_hu * rng.uniform(0.8, 1.25, (len(scenes_NHW), 1, 1))
     noise *= dose / noise.std(axis=(1, 2), keepdims=True)
     return np.fft.irfft2(np.fft.rfft2(scenes_NHW) * response, s=(side, side)) + noise

@@ -1,5 +1,6 @@
 """Simulated thorax anatomy, so that the embedded task has images that no patient stands behind."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -30,11 +31,12 @@ SCAR_HU: Range = (-350.0, 30.0)
 
 # millimetres
 NODULE_DIAMETER_MM: Range = (3.0, 15.0)
-NODULE_MEDIAN_MM = 5.6
+NODULE_MEDIAN_MM = 7.0
 GROUND_GLASS_MIN_DIAMETER_MM = 6.0
-NODULE_JITTER_MM = 1.1
-VESSEL_RADIUS_MM: Range = (0.5, 1.6)
-CANDIDATE_VESSEL_RADIUS_MM: Range = (0.9, 3.0)
+CENTRING_MM = 1.8
+"""Standard deviation of the distance between a candidate and the centre of its patch."""
+VESSEL_RADIUS_MM: Range = (0.45, 1.3)
+CANDIDATE_VESSEL_RADIUS_MM: Range = (1.0, 3.2)
 SMALLEST_VESSEL_RADIUS_MM = 0.4
 VESSEL_STEP_MM: Range = (3.0, 6.5)
 WALL_RADIUS_MM: Range = (60.0, 130.0)
@@ -43,6 +45,8 @@ WALL_DISTANCE_MM: Range = (3.0, 14.0)
 RIB_RADIUS_MM: Range = (3.5, 6.0)
 REACH_MM = 19.0
 """Half the side of the region that vessels start in: a little beyond the rendered patch."""
+REACH_ACROSS_MM = 6.0
+"""The same across the slice: vessels end there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ def draw_patient(rng: Generator) -> Patient:
         emphysema=rng.uniform(0.5, 3.0) if rng.uniform() < 0.2 else 0.0,
         nodule_share=rng.beta(6.0, 10.0),
         slice_mm=rng.uniform(1.0, 2.5),
-        noise_hu=rng.uniform(12.0, 30.0) * (1.0 + 1.8 * sharpness),
+        noise_hu=rng.uniform(12.0, 26.0) * (1.0 + 1.6 * sharpness),
         blur_mm=0.85 - 0.4 * sharpness,
         sharpening=0.6 * max(0.0, sharpness - 0.3),
         streak=rng.uniform(0.0, 0.8),
@@ -106,12 +110,21 @@ class Slab:
         hu: (P,) densities so far.
     """
 
-    def __init__(self, *, side: int, spacing_mm: float, slice_mm: float, planes: int) -> None:
+    def __init__(
+        self,
+        *,
+        side: int,
+        spacing_mm: float,
+        slice_mm: float,
+        planes: int,
+        shift_mm: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         axis = (np.arange(side) - (side - 1) / 2) * spacing_mm
         depth = (np.arange(planes) - (planes - 1) / 2) * slice_mm / planes
-        z, y, x = np.meshgrid(depth, axis, axis, indexing="ij")
+        z, y, x = np.meshgrid(depth, axis + shift_mm[1], axis + shift_mm[0], indexing="ij")
         self.points: Float = np.stack([x, y, z], axis=-1).reshape(-1, 3).astype(np.float32)
         self.hu: Float = np.zeros(len(self.points), np.float32)
+        self._squared: Float = (self.points**2).sum(axis=1)
         self._shape = (planes, side, side)
         self._pixel_mm = spacing_mm
         self._half_mm = slice_mm / 2
@@ -135,27 +148,38 @@ class Slab:
         if len(tubes) == 0:
             return np.full(len(self.points), REACH_MM, np.float32)
         start, along = tubes[:, :3], tubes[:, 3:6] - tubes[:, :3]
-        squared = (along**2).sum(axis=1) + np.float32(1e-6)
-        offset = [self.points[:, i, None] - start[None, :, i] for i in range(3)]
-        along_dot = sum(offset[i] * along[:, i] for i in range(3))
-        t = np.clip(along_dot / squared, 0.0, 1.0)
-        away = sum((offset[i] - t * along[:, i]) ** 2 for i in range(3))
-        distance = np.sqrt(away) - (tubes[:, 6] + t * (tubes[:, 7] - tubes[:, 6]))
-        nearest: Float = distance.min(axis=1) - np.float32(grow_mm)
+        squared = ((along**2).sum(axis=1) + np.float32(1e-6))[:, None]
+        dot = along @ self.points.T - (along * start).sum(axis=1)[:, None]
+        t = np.clip(dot / squared, 0.0, 1.0)
+        away = (-2.0 * start) @ self.points.T
+        away += self._squared
+        away += (start**2).sum(axis=1)[:, None] + np.float32(1e-3)
+        away += t * (t * squared - 2.0 * dot)
+        np.sqrt(np.maximum(away, 0.0, out=away), out=away)
+        away -= tubes[:, 6, None] + t * (tubes[:, 7] - tubes[:, 6])[:, None]
+        nearest: Float = away.min(axis=0) - np.float32(grow_mm)
         return nearest
 
 
 def unit(vector: Vector) -> Vector:
     """The direction of a vector."""
-    return vector / np.linalg.norm(vector)
+    x, y, z = vector.tolist()
+    return vector / math.sqrt(x * x + y * y + z * z)
+
+
+def sideways(rng: Generator, heading: Vector) -> Vector:
+    """A random direction at right angles to another."""
+    (a, b, c), (x, y, z) = heading.tolist(), rng.normal(size=3).tolist()
+    return unit(np.array([b * z - c * y, c * x - a * z, a * y - b * x]))
 
 
 def direction(rng: Generator, tilt: Range = (0.0, 1.0)) -> Vector:
     """A random direction whose |z| component lies in `tilt`: 0 in the slice, 1 across it."""
-    z = rng.uniform(*tilt) * rng.choice([-1.0, 1.0])
-    angle = rng.uniform(0.0, 2 * np.pi)
-    flat = np.sqrt(1.0 - z * z)
-    return np.array([flat * np.cos(angle), flat * np.sin(angle), z])
+    low, high = tilt
+    share, sign, turn = rng.random(3).tolist()
+    z = (low + (high - low) * share) * (1.0 if sign < 0.5 else -1.0)
+    flat, angle = math.sqrt(1.0 - z * z), 2 * math.pi * turn
+    return np.array([flat * math.cos(angle), flat * math.sin(angle), z])
 
 
 def vessel(
@@ -168,24 +192,30 @@ def vessel(
     branching: float = 0.35,
     wobble: float = 0.18,
 ) -> list[Vector]:
-    """Tubes of a tree that tapers and forks by Murray's law, r0**3 = r1**3 + r2**3."""
+    """Tubes of a tree that tapers and forks by Murray's law, r0**3 = r1**3 + r2**3.
+
+    A branch ends where it leaves the surroundings of the patch.
+    """
     tubes: list[Vector] = []
+    shortest, longest = VESSEL_STEP_MM
     todo = [(start, heading, radius_mm, length_mm)]
-    while todo and len(tubes) < 40:
+    while todo and len(tubes) < 30:
         at, heading, radius, left = todo.pop()
-        step = rng.uniform(*VESSEL_STEP_MM)
-        heading = unit(heading + rng.normal(0.0, wobble, 3))
-        end, thinner = at + step * heading, radius * rng.uniform(0.9, 0.99)
-        tubes.append(np.concatenate([at, end, [radius, thinner]]))
-        if left < step:
+        stretch, taper, fork, split = rng.random(4).tolist()
+        step = shortest + (longest - shortest) * stretch
+        heading = unit(heading + wobble * rng.standard_normal(3))
+        end, thinner = at + step * heading, radius * (0.9 + 0.09 * taper)
+        tubes.append(np.array([*at.tolist(), *end.tolist(), radius, thinner]))
+        x, y, z = end.tolist()
+        if left < step or max(abs(x), abs(y)) > REACH_MM or abs(z) > REACH_ACROSS_MM:
             continue
-        if rng.uniform() < branching:
-            share = rng.uniform(0.25, 0.6)
-            sideways = unit(np.cross(heading, direction(rng)))
+        if fork < branching:
+            share = 0.25 + 0.35 * split
+            aside = sideways(rng, heading)
             for part, turn in ((1 - share, 0.8 * share), (share, -1.1 * (1 - share) - 0.2)):
                 child = thinner * part ** (1 / 3)
                 if child > SMALLEST_VESSEL_RADIUS_MM:
-                    todo.append((end, unit(heading + turn * sideways), child, left - step))
+                    todo.append((end, unit(heading + turn * aside), child, left - step))
         elif thinner > SMALLEST_VESSEL_RADIUS_MM:
             todo.append((end, heading, thinner, left - step))
     return tubes
@@ -230,8 +260,8 @@ def paint_wall(
     slab: Slab, rng: Generator, patient: Patient, wall: Wall, *, bump: tuple[float, float]
 ) -> None:
     """Paint tissue, fat and, in a chest wall, ribs; `bump` is (height, width) in mm at the foot."""
-    sideways = unit(np.cross(wall.normal, direction(rng)))
-    along = (slab.points @ sideways.astype(np.float32)).astype(np.float32)
+    tangent = sideways(rng, wall.normal)
+    along = (slab.points @ tangent.astype(np.float32)).astype(np.float32)
     ripple = np.float32(rng.uniform(0.0, 0.7)) * np.sin(along * rng.uniform(0.15, 0.5))
     into = wall.distance(slab.points) + ripple.astype(np.float32)
     height, width = bump
@@ -249,8 +279,8 @@ def paint_wall(
     for _ in range(rng.integers(0, 3)):
         radius = rng.uniform(*RIB_RADIUS_MM)
         at = wall.foot - wall.normal * (radius + rng.uniform(2.0, 5.0))
-        at = at + sideways * rng.uniform(-16.0, 16.0)
-        heading = unit(sideways + rng.normal(0.0, 0.5, 3))
+        at = at + tangent * rng.uniform(-16.0, 16.0)
+        heading = unit(tangent + rng.normal(0.0, 0.5, 3))
         heading = unit(heading - wall.normal * float(heading @ wall.normal))
         length = rng.uniform(4.0, 30.0)
         rib = np.concatenate([at - length * heading, at + length * heading, [radius, radius]])
@@ -303,7 +333,7 @@ def background_vessels(rng: Generator, patient: Patient) -> list[Vector]:
     """Trees that pass somewhere through the surroundings of a patch."""
     tubes: list[Vector] = []
     for _ in range(rng.poisson(patient.vessel_trees)):
-        start = rng.uniform(-REACH_MM, REACH_MM, 3) * np.array([1.0, 1.0, 0.5])
+        start = rng.uniform(-REACH_MM, REACH_MM, 3) * np.array([1.0, 1.0, 0.2])
         low, high = VESSEL_RADIUS_MM
         radius = low + (high - low) * rng.beta(1.0, 2.5)
         tubes += vessel(rng, start, direction(rng), radius_mm=radius, length_mm=25.0)
@@ -349,13 +379,12 @@ def paint_nodule(slab: Slab, rng: Generator, at: Vector, *, radius_mm: float) ->
 def nodule_scene(slab: Slab, rng: Generator, patient: Patient) -> None:
     """Paint a patch with a nodule near its centre."""
     low, high = NODULE_DIAMETER_MM
-    diameter = float(np.clip(NODULE_MEDIAN_MM * np.exp(rng.normal(0.0, 0.42)), low, high))
+    diameter = float(np.clip(NODULE_MEDIAN_MM * np.exp(rng.normal(0.0, 0.36)), low, high))
     radius = diameter / 2
-    at = rng.normal(0.0, NODULE_JITTER_MM, 3)
-    at[2] = rng.uniform(-0.5, 0.5) * radius
+    at = np.array([0.0, 0.0, rng.uniform(-0.5, 0.5) * radius])
     tubes = background_vessels(rng, patient)
-    if rng.uniform() < 0.4:
-        feeder = rng.uniform(0.5, 1.3)
+    if rng.uniform() < 0.3:
+        feeder = rng.uniform(0.5, 1.0)
         heading = direction(rng, (0.0, 0.6))
         tubes += vessel(rng, at, heading, radius_mm=feeder, length_mm=20.0)
         if rng.uniform() < 0.35:
@@ -363,19 +392,19 @@ def nodule_scene(slab: Slab, rng: Generator, patient: Patient) -> None:
     place = rng.uniform()
     paint_lung(slab, rng, patient)
     paint_vessels(slab, patient, tubes)
-    if rng.uniform() < 0.1:
+    if rng.uniform() < 0.05:
         spot = direction(rng, (0.0, 0.3)) * (radius + rng.uniform(2.0, 6.0))
         paint_airway(slab, rng, spot, direction(rng, (0.5, 1.0)), radius_mm=rng.uniform(1.5, 3.0))
     paint_nodule(slab, rng, at, radius_mm=radius)
     if place < 0.4:
         attached = place < 0.2
-        gap = radius * rng.uniform(0.1, 0.9) if attached else radius + rng.uniform(1.0, 9.0)
+        gap = radius * rng.uniform(0.3, 0.95) if attached else radius + rng.uniform(1.0, 9.0)
         paint_wall(slab, rng, patient, draw_wall(rng, gap), bump=(0.0, 1.0))
 
 
 def _candidate_radius(rng: Generator) -> float:
     low, high = CANDIDATE_VESSEL_RADIUS_MM
-    return float(np.clip(1.7 * np.exp(rng.normal(0.0, 0.35)), low, high))
+    return float(np.clip(1.9 * np.exp(rng.normal(0.0, 0.35)), low, high))
 
 
 def crossing(slab: Slab, rng: Generator, patient: Patient) -> None:
@@ -386,13 +415,13 @@ def crossing(slab: Slab, rng: Generator, patient: Patient) -> None:
     for way in (heading, -heading):
         tubes += vessel(rng, at, way, radius_mm=radius, length_mm=15.0, branching=0.2, wobble=0.1)
     company = rng.uniform()
-    if company < 0.65:
-        for _ in range(rng.integers(1, 3)):
+    if company < 0.6:
+        for _ in range(rng.integers(2, 4)):
             side = direction(rng, (0.0, 0.25))
-            child = radius * rng.uniform(0.5, 0.75)
+            child = radius * rng.uniform(0.55, 0.8)
             tubes += vessel(rng, at, side, radius_mm=child, length_mm=18.0)
-    if company > 0.4:
-        lumen = radius * rng.uniform(0.9, 1.4)
+    if company > 0.3:
+        lumen = max(1.4, radius * rng.uniform(0.9, 1.4))
         beside = direction(rng, (0.0, 0.2)) * (radius + lumen + rng.uniform(-0.2, 0.8))
         paint_airway(slab, rng, at + beside, heading, radius_mm=lumen + 0.4)
     paint_vessels(slab, patient, tubes)
@@ -425,7 +454,7 @@ def bronchus(slab: Slab, rng: Generator, patient: Patient) -> None:
     """An airway and its artery."""
     radius, heading = rng.uniform(1.6, 3.5), direction(rng, (0.2, 1.0))
     shift = direction(rng, (0.0, 0.3))
-    beside = unit(np.cross(heading, direction(rng)))
+    beside = sideways(rng, heading)
     artery = radius * rng.uniform(0.7, 1.1)
     paint_airway(slab, rng, shift, heading, radius_mm=radius)
     at = shift + beside * (radius + artery)
@@ -440,11 +469,10 @@ def scar(slab: Slab, rng: Generator, patient: Patient) -> None:
     heading, length = direction(rng, (0.0, 0.4)), rng.uniform(4.0, 12.0)
     thick, at = rng.uniform(0.9, 2.6), -heading * length
     band = []
-    for k in range(3):
+    for _ in range(3):
         end = at + unit(heading + rng.normal(0.0, 0.25, 3)) * length * 2 / 3
         band.append(np.concatenate([at, end, thick * rng.uniform(0.5, 1.1, 2)]))
         at = end
-        del k
     if rng.uniform() < 0.4:
         paint_fissure(slab, rng, offset_mm=rng.normal(0.0, 1.0))
     slab.paint(slab.tubes(np.stack(band)), rng.uniform(*SCAR_HU), edge_mm=rng.uniform(0.9, 2.2))
@@ -466,13 +494,13 @@ def nothing(slab: Slab, rng: Generator, patient: Patient) -> None:
 
 
 MIMICS: tuple[tuple[Callable[[Slab, Generator, Patient], None], float], ...] = (
-    (crossing, 0.27),
-    (oblique, 0.15),
-    (junction, 0.2),
-    (bronchus, 0.1),
+    (crossing, 0.25),
+    (oblique, 0.17),
+    (junction, 0.22),
+    (bronchus, 0.11),
     (scar, 0.1),
-    (haze, 0.08),
-    (nothing, 0.1),
+    (haze, 0.07),
+    (nothing, 0.08),
 )
 """What a detector proposes by mistake away from the pleura, and how often."""
 
@@ -487,7 +515,7 @@ def mimic_scene(slab: Slab, rng: Generator, patient: Patient) -> None:
     if place < 0.2:
         height = rng.uniform(0.0, 4.5)
         wall = draw_wall(rng, height * rng.uniform(0.3, 0.9) + rng.normal(0.0, 0.5))
-        paint_wall(slab, rng, patient, wall, bump=(height, height * rng.uniform(0.8, 2.0) + 0.5))
+        paint_wall(slab, rng, patient, wall, bump=(height, height * rng.uniform(1.1, 2.2) + 1.0))
         return
     painters[rng.choice(len(painters), p=weights / weights.sum())](slab, rng, patient)
     if place < 0.42:

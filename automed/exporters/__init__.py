@@ -22,9 +22,12 @@ class Runner(Protocol):
     def __call__(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """The graph's output for one raw image."""
 
+    def rehearse(self) -> None:
+        """One inference on a made-up input, to be timed."""
+
 
 class Exporter(Protocol):
-    """One target. A module with these two functions and a SUFFIX is an exporter."""
+    """One target: a module with these functions."""
 
     SUFFIX: str
 
@@ -35,6 +38,12 @@ class Exporter(Protocol):
 
     def load(self, artefact: bytes | Path) -> Runner:
         """The artefact in the target's own runtime."""
+
+    def digest(self, artefact: bytes) -> str:
+        """What the artefact computes, without its weights: equal digests cost the same."""
+
+    def reference(self) -> bytes:
+        """A small fixed artefact, the yardstick of this target's timings."""
 
 
 def outputs(runner: Runner, images: NDArray[Any]) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """ONNX: one self-contained file that onnxruntime runs on phones, boards and servers."""
 
 import functools
+import hashlib
 import io
 import logging
 import warnings
@@ -9,11 +10,12 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 
-from automed.exporters import Runner
 from automed.exporters.deployed import Deployed
+from automed.exporters.onnx_runtime import Model
 
 SUFFIX = ".onnx"
 OPSET = 20
@@ -46,11 +48,57 @@ def export(model: Deployed, shape: tuple[int, ...], metadata: Mapping[str, str])
     return bytes(proto.SerializeToString())
 
 
-def load(artefact: bytes | Path) -> Runner:
+def load(artefact: bytes | Path) -> Model:
     """The artefact in onnxruntime, on one CPU thread."""
-    from automed.exporters.onnx_runtime import Model
-
     return Model(artefact)
+
+
+def digest(artefact: bytes) -> str:
+    """Sixteen hex digits of a graph's operations and shapes; weights and names do not count."""
+    graph = onnx.load_from_string(artefact).graph
+    numbers: dict[str, int] = {}
+
+    def number(name: str) -> int:
+        return numbers.setdefault(name, len(numbers))
+
+    seen = hashlib.sha256()
+    for value in graph.input:
+        seen.update(f"{number(value.name)}{value.type.tensor_type.shape}".encode())
+    for weight in graph.initializer:
+        seen.update(f"{number(weight.name)}{weight.dims}{weight.data_type}".encode())
+        if weight.data_type == onnx.TensorProto.INT64:  # shapes and axes, not learnt
+            seen.update(onnx.numpy_helper.to_array(weight).tobytes())
+    for node in graph.node:
+        attributes = sorted(a.SerializeToString(deterministic=True) for a in node.attribute)
+        wires = [number(name) for name in (*node.input, *node.output)]
+        seen.update(f"{node.op_type}{wires}".encode() + b"".join(attributes))
+    return seen.hexdigest()[:16]
+
+
+@functools.cache
+def reference() -> bytes:
+    """A small fixed convolutional model, the yardstick that timings are divided by."""
+    rng = np.random.default_rng(0)
+    shapes = {"first": (16, 1, 3, 3), "second": (32, 16, 3, 3), "third": (32, 32, 3, 3)}
+    steps, last = [], "image"
+    for name in shapes:
+        conv, relu = f"{name}_conv", f"{name}_relu"
+        steps.append(onnx.helper.make_node("Conv", [last, name], [conv], pads=[1, 1, 1, 1]))
+        steps.append(onnx.helper.make_node("Relu", [conv], [relu]))
+        last = relu
+    graph = onnx.helper.make_graph(
+        steps,
+        "reference",
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, (1, 1, 48, 48))],
+        [onnx.helper.make_tensor_value_info(last, onnx.TensorProto.FLOAT, (1, 32, 48, 48))],
+        [
+            onnx.numpy_helper.from_array(rng.normal(0, 0.1, shape).astype(np.float32), name)
+            for name, shape in shapes.items()
+        ],
+    )
+    opset = [onnx.helper.make_opsetid("", OPSET)]
+    model = onnx.helper.make_model(graph, opset_imports=opset, ir_version=10)
+    return bytes(model.SerializeToString())
 
 
 def _anonymise(proto: onnx.ModelProto) -> None:

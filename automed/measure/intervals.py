@@ -34,9 +34,7 @@ def intervals(
     """Every metric as (value, low, high): the sample's value, 95 % percentile bootstrap bounds."""
     values = problem.scores(outputs, labels)
     resampled = problem.scores(outputs, labels, weights_RN)
-    return {
-        name: (float(value[0]), *_bounds(resampled[name])) for name, value in values.items()
-    }
+    return {name: (float(value[0]), *_bounds(resampled[name])) for name, value in values.items()}
 
 
 def difference(

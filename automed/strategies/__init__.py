@@ -1,0 +1,36 @@
+"""Where the next trial comes from. A strategy answers two calls: ask and tell."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from automed.space import Space
+from automed.trial import Outcome, Trial
+
+
+class Strategy(Protocol):
+    """Decides what to try next, and how far. Lives in the driver; never sees a network."""
+
+    def ask(self) -> Trial | None:
+        """The next trial, or None when there is nothing left to try."""
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Learn what a trial gave: in any order, once per architecture and fidelity.
+
+        Trials that were never asked may be told as well: replaying a record of outcomes is how a
+        strategy is rebuilt after a crash.
+        """
+
+
+class Maker(Protocol):
+    """What a module of strategies offers beside its table of ALGORITHMS, if it has several."""
+
+    def make(
+        self,
+        algorithm: str,
+        space: Space,
+        objectives: Mapping[str, str],
+        *,
+        epochs: int,
+        seed: int,
+    ) -> Strategy:
+        """The strategy over a joint space, asking for trials of full fidelity `epochs`."""

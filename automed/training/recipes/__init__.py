@@ -1,0 +1,72 @@
+"""Ways of training. A recipe answers `train`; a family names the recipe that fits it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from automed.problems import Problem
+from automed.task import Training
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from automed.training.tensors import Tensors
+
+
+class TrainingFailure(Exception):  # noqa: N818 - it is an outcome, not a bug
+    """Training that cannot go on; its message is the trial's reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What training gave.
+
+    Attributes:
+        scores: Validation metrics at the kept epoch.
+        curve: One mapping an epoch: epoch, loss and validation metrics.
+        epochs: Epochs trained so far.
+        finished: Full fidelity was reached, or the early stop.
+        checkpoint: The kept weights when finished, else all that is needed to continue.
+    """
+
+    scores: Mapping[str, float]
+    curve: tuple[Mapping[str, float], ...]
+    epochs: int
+    finished: bool
+    checkpoint: bytes
+
+
+class Recipe(Protocol):
+    """One way of training."""
+
+    def train(
+        self,
+        network: "nn.Module",
+        tensors: "Tensors",
+        problem: Problem,
+        settings: Training,
+        *,
+        score: str,
+        epochs: int,
+        full_epochs: int,
+        seed: int,
+        checkpoint: bytes | None,
+    ) -> Fit:
+        """Train up to `epochs` of a schedule of `full_epochs`, from a checkpoint if there is one.
+
+        Paused and continued training gives what uninterrupted training gives, bit for bit on CPU.
+
+        Raises:
+            TrainingFailure: The loss is no number any more.
+        """
+
+
+def kept_weights(checkpoint: bytes) -> dict[str, Any]:
+    """The state dict in a checkpoint that a recipe wrote; foreign objects are not unpickled."""
+    import io
+
+    import torch
+
+    loaded = torch.load(io.BytesIO(checkpoint), weights_only=True, map_location="cpu")
+    weights: dict[str, Any] = loaded["kept"]
+    return weights

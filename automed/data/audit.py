@@ -1,0 +1,139 @@
+"""Refuses samples that no search could learn from, before anything is computed."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from automed.data.dataset import Array, Dataset
+from automed.errors import DataError
+
+MIN_SAMPLES = 10
+MIN_PER_CLASS = 2
+MIN_PIXELS = 16
+_SHOWN = 5
+
+
+def audit(dataset: Dataset) -> None:
+    """Check everything that must hold of any dataset.
+
+    Raises:
+        DataError: Images, labels, patients or the delivered split break a rule; one clear line.
+    """
+    _check_lengths(dataset)
+    for spec in dataset.sample.inputs:
+        if spec.kind != "table":
+            _check_images(dataset.inputs[spec.name])
+        _check_finite(dataset.inputs[spec.name])
+    for target in dataset.sample.targets:
+        if target.kind == "label":
+            _check_labels(dataset.targets[target.name], target.classes)
+    _check_patients(dataset)
+
+
+def repeated_images(images: Array, parts: Sequence[str]) -> int:
+    """Images that are, pixel by pixel, also in another part.
+
+    Args:
+        images: (N, C, *size).
+        parts: The part of each row.
+
+    Returns:
+        The number of rows outside the first-named part they occur in.
+    """
+    home: dict[bytes, str] = {}
+    count = 0
+    for image, part in zip(images, parts, strict=True):
+        digest = hashlib.blake2b(np.ascontiguousarray(image).tobytes(), digest_size=16).digest()
+        count += home.setdefault(digest, part) != part
+    return count
+
+
+def _check_lengths(dataset: Dataset) -> None:
+    columns = {**dataset.inputs, **dataset.targets}
+    optional = {"groups": dataset.groups, "split": dataset.split}
+    columns |= {name: array for name, array in optional.items() if array is not None}
+    lengths = {name: len(array) for name, array in columns.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{count:,} of {name}" for name, count in lengths.items())
+        raise DataError(f"rows differ: {shown}; every image needs one of each: mend the file")
+    if len(dataset) < MIN_SAMPLES:
+        raise DataError(f"{len(dataset)} samples; at least {MIN_SAMPLES} are needed: add some")
+
+
+def _check_images(images: Array) -> None:
+    size = images.shape[2:]
+    shown = "x".join(str(axis) for axis in size)
+    if len(size) not in (2, 3):
+        raise DataError(f"images of {len(size)} axes ({shown}); allowed are 2 and 3: cut them up")
+    if min(size) < MIN_PIXELS:
+        raise DataError(
+            f"images of {shown}; each axis needs {MIN_PIXELS} pixels or more: "
+            "crop less, or resample to a larger size"
+        )
+    if images.dtype.kind not in "iuf":
+        raise DataError(f"images of type {images.dtype}; pixels are whole numbers or floats")
+    if all(image.min() == image.max() for image in images):
+        raise DataError(
+            "every image is flat (one value throughout); there is nothing to learn from: "
+            "check how the images were saved"
+        )
+    if all(np.array_equal(image, images[0]) for image in images[1:]):
+        raise DataError(
+            "all images are the same; there is nothing to learn from: check how they were saved"
+        )
+
+
+def _check_finite(values: Array) -> None:
+    if values.dtype.kind != "f":
+        return
+    broken = [row for row, value in enumerate(values) if not np.isfinite(value).all()]
+    if broken:
+        rows = ", ".join(str(row) for row in broken[:_SHOWN])
+        more = ", ..." if len(broken) > _SHOWN else ""
+        raise DataError(
+            f"{len(broken):,} images hold NaN or Inf (rows {rows}{more}); "
+            "pixels must be finite: mend or leave out these rows"
+        )
+
+
+def _check_labels(labels: Array, classes: Sequence[str]) -> None:
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataError(
+            f"labels of shape {labels.shape}, {labels.dtype}; allowed is one class a row"
+        )
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise DataError(
+            f"labels from {labels.min()} to {labels.max()} for {len(classes)} classes; "
+            f"allowed are 0 to {len(classes) - 1}: mend the labels or name every class"
+        )
+    counts = np.bincount(labels.astype(np.int64), minlength=len(classes))
+    if (counts > 0).sum() < 2:
+        raise DataError(
+            f"all samples are of one class ({classes[int(counts.argmax())]}); "
+            "at least 2 classes are needed: add samples of another"
+        )
+    few = [
+        f"{name} has {count}"
+        for name, count in zip(classes, counts, strict=True)
+        if count < MIN_PER_CLASS
+    ]
+    if few:
+        raise DataError(
+            f"too few samples in {len(few)} of {len(classes)} classes ({', '.join(few[:_SHOWN])}); "
+            f"each needs {MIN_PER_CLASS} or more: add samples, or merge or leave out the class"
+        )
+
+
+def _check_patients(dataset: Dataset) -> None:
+    if dataset.groups is None or dataset.split is None:
+        return
+    belongs = np.unique(np.column_stack([dataset.groups.astype(str), dataset.split]), axis=0)
+    parts_per_patient = np.unique(belongs[:, 0], return_counts=True)[1]
+    torn = int((parts_per_patient > 1).sum())
+    if torn:
+        raise DataError(
+            f"{torn:,} of {len(parts_per_patient):,} patients are in more than one part of the "
+            "delivered split; a patient belongs to one part: mend the split, or give split=none "
+            "to have automed split by patient"
+        )

@@ -1,0 +1,222 @@
+"""Turns what every format delivers (images, labels, patients, parts) into one Dataset."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automed.data.dataset import Array, Dataset
+from automed.errors import DataError
+from automed.sample import InputSpec, SampleSpec, TargetSpec
+
+PARTS = ("train", "val", "test")
+GROUP_NAMES = (
+    "patient",
+    "patients",
+    "patient_id",
+    "subject",
+    "subject_id",
+    "group",
+    "groups",
+    "case",
+    "case_id",
+    "scan",
+    "series",
+)
+"""Names under which files keep who (or what scan) an image is of, the widest first."""
+
+_PART_OF = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+_NO_LABEL = frozenset({"", "nan"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """What a source delivers, one row an image, before anything is encoded or left out.
+
+    Attributes:
+        images: (N, C, *size) raw units.
+        labels: (N,) whole numbers or words; negative, NaN or empty means no label.
+        groups: (N,) ids of patients, of any kind, or None.
+        split: (N,) names of parts, or None.
+        classes: Class names as given, in the order of their numbers; empty if not given.
+        spacing_mm: Millimetres per pixel and axis, or None.
+        notes: What the reader changed or left out.
+    """
+
+    images: Array
+    labels: Array
+    groups: Array | None = None
+    split: Array | None = None
+    classes: tuple[str, ...] = ()
+    spacing_mm: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def part_of(name: str) -> str:
+    """The part a name stands for: "train", "val", "test", or "" for none of them."""
+    return _PART_OF.get(name.strip().lower(), "")
+
+
+def words(raw: Array) -> list[str]:
+    """Each value as stripped text, bytes decoded."""
+    return [
+        (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+        for value in raw.tolist()
+    ]
+
+
+def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
+    """The Dataset behind columns: rows left out, labels and patients as codes.
+
+    Args:
+        columns: What was read.
+        source: Base name of the file, for errors only.
+        form: The format's name in the description.
+
+    Raises:
+        DataError: Columns differ in length, or a column makes no sense.
+    """
+    _require_one_length(columns, source)
+    rows = np.arange(len(columns.labels))
+    notes = list(columns.notes)
+    split = None
+    if columns.split is not None:
+        split = _encode_split(columns.split, source)
+        rows = rows[split[rows] != ""]
+        if len(rows) < len(split):
+            notes.append(f"{len(split) - len(rows):,} rows of no part (train, val, test) left out")
+    labels, classes = _encode_labels(columns.labels[rows], columns.classes, source)
+    labelled = labels >= 0
+    if not labelled.all():
+        notes.append(f"{(~labelled).sum():,} of {len(labels):,} rows left out: no label")
+    rows, labels = rows[labelled], labels[labelled]
+    groups = None
+    if columns.groups is not None:
+        groups = _encode_groups(columns.groups[rows], source)
+    else:
+        notes.append(
+            "patient ids are unknown: images of one patient may be on both sides of a split"
+        )
+    images = columns.images if len(rows) == len(columns.images) else columns.images[rows]
+    channels, size = images.shape[1], images.shape[2:]
+    return Dataset(
+        sample=SampleSpec(
+            inputs=(InputSpec(channels=channels, size=size, spacing_mm=columns.spacing_mm),),
+            targets=(TargetSpec(classes=classes),),
+        ),
+        inputs={"image": images},
+        targets={"label": labels},
+        groups=groups,
+        split=None if split is None else split[rows],
+        description=(
+            f"{len(rows):,} samples of {'x'.join(map(str, size))}, {channels} "
+            f"channel{'s' if channels > 1 else ''}, {len(classes)} classes, {form}"
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _require_one_length(columns: Columns, source: str) -> None:
+    delivered = {
+        "images": columns.images,
+        "labels": columns.labels,
+        "group": columns.groups,
+        "split": columns.split,
+    }
+    lengths = {name: len(array) for name, array in delivered.items() if array is not None}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{count:,} {name}" for name, count in lengths.items())
+        raise DataError(f"{source}: {shown}; every image needs one of each: make them equally long")
+    if lengths["images"] == 0:
+        raise DataError(f"{source}: no images; at least 10 are needed: name a file that holds some")
+
+
+def _encode_split(raw: Array, source: str) -> NDArray[np.str_]:
+    split = np.array([part_of(word) for word in words(raw)])
+    if not (split != "").any():
+        raise DataError(
+            f"{source}: no row of the split is train, val or test; write these words, "
+            "or give split=none to have automed split"
+        )
+    return split
+
+
+def _encode_groups(raw: Array, source: str) -> NDArray[np.int64]:
+    ids = np.array(words(raw))
+    missing = int(np.isin(ids, ("", "nan")).sum())
+    if missing:
+        raise DataError(
+            f"{source}: {missing:,} rows have no patient; every row needs one: fill them in, "
+            "or give group=none to split by image"
+        )
+    _, first, codes = np.unique(ids, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first)).astype(np.int64)[codes.reshape(-1)]
+
+
+def _encode_labels(
+    raw: Array, names: Sequence[str], source: str
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Indices into the classes, -1 for no label; and the classes' names."""
+    numbers = _whole_numbers(raw, source)
+    if numbers is None:
+        return _encode_words(words(raw), names, source)
+    found = np.unique(numbers[numbers >= 0])
+    if not names:
+        names = [f"class {number}" for number in found]
+    elif found.size and found[-1] < len(names):
+        return np.maximum(numbers, -1), tuple(names)
+    elif len(found) != len(names):
+        raise DataError(
+            f"{source}: {len(found)} different labels up to {found.max(initial=0)} but "
+            f"{len(names)} class names; give a name to each label"
+        )
+    return np.where(numbers < 0, -1, np.searchsorted(found, numbers)), tuple(names)
+
+
+def _encode_words(
+    labels: Sequence[str], names: Sequence[str], source: str
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    found = sorted({label for label in labels if label.lower() not in _NO_LABEL})
+    unknown = len(set(found) - set(names)) if names else 0
+    if unknown:
+        raise DataError(
+            f"{source}: {unknown} labels are not among the class names "
+            f"{', '.join(names)}; mend the labels or the names"
+        )
+    index = {name: code for code, name in enumerate(names or found)}
+    return np.array([index.get(label, -1) for label in labels], np.int64), tuple(names or found)
+
+
+def _whole_numbers(raw: Array, source: str) -> NDArray[np.int64] | None:
+    """Labels as numbers, negative for no label; None where they are words."""
+    if raw.dtype.kind in "biu":
+        return raw.astype(np.int64)
+    if raw.dtype.kind in "SU":
+        try:
+            values = np.array([float(word or "nan") for word in words(raw)])
+        except ValueError:
+            return None
+        is_whole = _are_whole(values)
+        return np.where(np.isnan(values), -1.0, values).astype(np.int64) if is_whole else None
+    if raw.dtype.kind == "f":
+        values = raw.astype(np.float64)
+        if _are_whole(values):
+            return np.where(np.isnan(values), -1.0, values).astype(np.int64)
+    raise DataError(
+        f"{source}: labels of type {raw.dtype} that are not whole; a label is a whole number "
+        "or a word: give one class a row"
+    )
+
+
+def _are_whole(values: NDArray[np.float64]) -> bool:
+    known = values[~np.isnan(values)]
+    return bool(np.isfinite(known).all() and (known == np.floor(known)).all())

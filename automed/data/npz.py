@@ -1,0 +1,191 @@
+"""Reads .npz files: plain arrays with labels, and MedMNIST's layout with its own split."""
+
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from automed.data.columns import GROUP_NAMES, PARTS, Columns, assemble, words
+from automed.data.dataset import Array, Dataset
+from automed.errors import DataError
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "images": ("images",),
+    "labels": ("labels",),
+    "group": GROUP_NAMES,
+    "split": ("split",),
+    "classes": ("class_names", "classes"),
+}
+"""What an array can stand for, and the names looked for when none is given."""
+
+_REQUIRED = ("images", "labels")
+
+
+def accepts(source: str) -> bool:
+    """Whether a source is named like an .npz file."""
+    return source.lower().endswith(".npz")
+
+
+def read(source: str, keys: Mapping[str, str]) -> Dataset:
+    """The samples of an .npz file.
+
+    Images: (N, H, W); of 4 axes, a last one of 1, 3 or 4 is channels (N, H, W, C), else a second
+    one of 1 or 3 is channels (N, C, H, W), else it is a stack of volumes (N, D, H, W); of 5 axes,
+    a second one of 1 or 3 is channels (N, C, D, H, W), or else a last one of 1, 3 or 4.
+    Labels: (N,) or (N, 1) whole numbers or words; a negative number means no label.
+
+    Args:
+        source: Path of the file.
+        keys: Array names by role (images, labels, group, split, classes), where they are not
+            the usual ones. A group may be derived ("candidate_index//5000"); "none" means that
+            the file's own group or split is not to be used.
+
+    Raises:
+        DataError: The file or an array cannot be used.
+    """
+    path = Path(source)
+    name = path.name
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(f"{name}: holds one nameless array; save it with numpy.savez")
+            columns = _columns(archive, keys, name)
+    except FileNotFoundError:
+        raise DataError(f"{name}: no such file; name one that exists") from None
+    except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
+        raise DataError(
+            f"{name}: damaged, or not an .npz file; save it again with numpy.savez"
+        ) from error
+    return assemble(columns, source=name, form="npz")
+
+
+def _columns(archive: Mapping[str, Array], keys: Mapping[str, str], source: str) -> Columns:
+    is_medmnist = "train_images" in archive and "images" not in archive and "images" not in keys
+    if is_medmnist:
+        return _medmnist_columns(archive, keys, source)
+    chosen = _choose(archive, keys, source)
+    arrays = {role: _array(archive, name, source) for role, name in chosen.items()}
+    classes = tuple(words(arrays["classes"].reshape(-1))) if "classes" in arrays else ()
+    notes = (f"patients are told apart by {chosen['group']!r}",) if "group" in chosen else ()
+    return Columns(
+        images=_channels_first(arrays["images"], source),
+        labels=_column(arrays["labels"], "labels", source),
+        groups=_column(arrays["group"], "group", source) if "group" in arrays else None,
+        split=_column(arrays["split"], "split", source) if "split" in arrays else None,
+        classes=classes,
+        notes=notes,
+    )
+
+
+def _medmnist_columns(
+    archive: Mapping[str, Array], keys: Mapping[str, str], source: str
+) -> Columns:
+    if keys:
+        raise DataError(
+            f"{source}: keys {', '.join(keys)} given for a MedMNIST file, which names its own "
+            "arrays; leave them out, or name the images too"
+        )
+    parts = [part for part in PARTS if f"{part}_images" in archive]
+    images = [_array(archive, f"{part}_images", source) for part in parts]
+    labels = [_column(_array(archive, f"{p}_labels", source), "labels", source) for p in parts]
+    for part, part_images, part_labels in zip(parts, images, labels, strict=True):
+        if len(part_images) != len(part_labels):
+            raise DataError(
+                f"{source}: {len(part_images):,} {part}_images but {len(part_labels):,} "
+                f"{part}_labels; every image needs one label"
+            )
+    if len({array.shape[1:] for array in images}) > 1:
+        sizes = ", ".join("x".join(map(str, array.shape[1:])) for array in images)
+        raise DataError(
+            f"{source}: images of more than one size: {sizes}; all images share one size: "
+            "resample or crop them to one first"
+        )
+    return Columns(
+        images=_channels_first(np.concatenate(images), source),
+        labels=np.concatenate(labels),
+        split=np.repeat(parts, [len(array) for array in images]),
+    )
+
+
+def _choose(archive: Iterable[str], keys: Mapping[str, str], source: str) -> dict[str, str]:
+    """The array's name (perhaps with //INT) by role, for every role the file can fill."""
+    there = sorted(archive)
+    unknown = sorted(set(keys) - set(ROLES))
+    if unknown:
+        raise DataError(
+            f"{source}: no role named {', '.join(unknown)}; roles are {', '.join(ROLES)}"
+        )
+    chosen = {}
+    for role, usual in ROLES.items():
+        name = keys.get(role) or next((name for name in usual if name in there), "none")
+        if name in there or _is_derived(name, there):
+            chosen[role] = name
+        elif role in _REQUIRED or name != "none":
+            given = f"no array named {name!r} for" if role in keys else "no array with the"
+            raise DataError(
+                f"{source}: {given} {role}; it holds {', '.join(there)}: "
+                f"say which one is meant with keys, as in {role}=NAME"
+            )
+    return chosen
+
+
+def _is_derived(name: str, there: Sequence[str]) -> bool:
+    origin, _, divisor = name.rpartition("//")
+    return origin in there and divisor.isdecimal() and int(divisor) > 0
+
+
+def _array(archive: Mapping[str, Array], name: str, source: str) -> Array:
+    """One array in native byte order, divided if its name says so."""
+    origin, _, divisor = name.rpartition("//")
+    derived = name not in archive and bool(origin)
+    stored = origin if derived else name
+    if stored not in archive:
+        raise DataError(f"{source}: no array named {stored!r}; it holds {', '.join(archive)}")
+    try:
+        array = archive[stored]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise DataError(
+            f"{source}: {stored!r} holds Python objects, which are not unpickled for safety; "
+            "save it as an array of numbers or of fixed-length words"
+        ) from error
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if not derived:
+        return array
+    if array.dtype.kind not in "iu":
+        raise DataError(f"{source}: {name!r} divides {array.dtype}; only whole numbers can be")
+    return array // int(divisor)
+
+
+def _column(array: Array, role: str, source: str) -> Array:
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise DataError(
+            f"{source}: {role} of shape {array.shape}; allowed are (N,) and (N, 1): "
+            "give one value a row"
+        )
+    return array
+
+
+def _channels_first(images: Array, source: str) -> Array:
+    """(N, C, *size) of an array whose axes are guessed as `read` says."""
+    if images.dtype.kind not in "iuf":
+        raise DataError(
+            f"{source}: images of type {images.dtype}; pixels are whole numbers or floats"
+        )
+    shape = images.shape
+    if images.ndim == 3:
+        return images[:, None]
+    if images.ndim == 5 and shape[1] in (1, 3):
+        return images
+    if images.ndim in (4, 5) and shape[-1] in (1, 3, 4):
+        return np.ascontiguousarray(np.moveaxis(images, -1, 1))
+    if images.ndim == 4:
+        return images if shape[1] in (1, 3) else images[:, None]
+    raise DataError(
+        f"{source}: images of shape {shape}; allowed are (N,H,W), (N,H,W,C), (N,C,H,W), (N,D,H,W), "
+        "(N,C,D,H,W) and (N,D,H,W,C): arrange the axes so"
+    )

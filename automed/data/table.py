@@ -1,0 +1,138 @@
+"""Reads a CSV with one row per image file: where it is, its class, and whose it is."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from automed.data import pixels
+from automed.data.columns import GROUP_NAMES, Columns, assemble
+from automed.data.dataset import Dataset
+from automed.errors import DataError
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "images": ("path", "image", "file", "filename"),
+    "labels": ("label", "class", "target", "diagnosis"),
+    "group": GROUP_NAMES,
+    "split": ("split",),
+}
+"""What a column can stand for, and the headings looked for when none is given."""
+
+_REQUIRED = ("images", "labels")
+_ROLE_OF = {name: role for role, usual in ROLES.items() for name in (role, *usual)}
+"""Role by every name it answers to in keys: "label" is as good as "labels"."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    number: int
+    """As a spreadsheet counts: the header is row 1."""
+    cells: Mapping[str, str]
+
+
+def accepts(source: str) -> bool:
+    """Whether a source is named like a CSV file."""
+    return source.lower().endswith(".csv")
+
+
+def read(source: str, keys: Mapping[str, str]) -> Dataset:
+    """The images a CSV lists, 2D or 3D: PNG, JPEG or NIfTI.
+
+    Paths are relative to the CSV's folder. Fields are parted by comma, semicolon or tab.
+
+    Args:
+        source: Path of the CSV.
+        keys: Headings by role (images, labels, group, split), where they are not the usual ones;
+            upper and lower case are the same. "none" means that the file's own group or split
+            is not to be used.
+
+    Raises:
+        DataError: The table, a column or a file it names cannot be used; rows are named by
+            their numbers, never by what they say.
+    """
+    path = Path(source)
+    headings, rows = _table(path)
+    chosen = _choose(headings, keys, path.name)
+    array, spacing_mm, notes = pixels.stack([_picture(path, row, chosen["images"]) for row in rows])
+    group, split = chosen.get("group"), chosen.get("split")
+    if group is not None:
+        notes = (*notes, f"patients are told apart by {group!r}")
+    return assemble(
+        Columns(
+            images=array,
+            labels=_values(rows, chosen["labels"]),
+            groups=None if group is None else _values(rows, group),
+            split=None if split is None else _values(rows, split),
+            spacing_mm=spacing_mm,
+            notes=notes,
+        ),
+        source=path.name,
+        form="CSV",
+    )
+
+
+def _table(path: Path) -> tuple[list[str], list[_Row]]:
+    """Headings in lower case, and the rows that are not empty."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            file.seek(0)
+            delimiter = max(",;\t", key=header.count)
+            lines = [
+                (number, [cell.strip() for cell in line])
+                for number, line in enumerate(csv.reader(file, delimiter=delimiter), start=1)
+            ]
+    except FileNotFoundError:
+        raise DataError(f"{path.name}: no such file; name one that exists") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path.name}: not a CSV in UTF-8; export it again as one") from error
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    if len(lines) < 2:
+        raise DataError(f"{path.name}: no rows; a header and a row per image are needed")
+    headings = [heading.lower() for heading in lines[0][1]]
+    if len(set(headings)) < len(headings):
+        raise DataError(f"{path.name}: two columns share a heading; give each its own")
+    for number, cells in lines[1:]:
+        if len(cells) != len(headings):
+            raise DataError(
+                f"{path.name}: row {number} has {len(cells)} fields where the header has "
+                f"{len(headings)}; mend this row"
+            )
+    return headings, [
+        _Row(number, dict(zip(headings, cells, strict=True))) for number, cells in lines[1:]
+    ]
+
+
+def _choose(headings: Sequence[str], keys: Mapping[str, str], source: str) -> dict[str, str]:
+    """The heading by role, for every role the table can fill."""
+    unknown = sorted(key for key in keys if key.lower() not in _ROLE_OF)
+    if unknown:
+        raise DataError(
+            f"{source}: no role named {', '.join(unknown)}; roles are {', '.join(ROLES)}"
+        )
+    given = {_ROLE_OF[key.lower()]: heading.lower() for key, heading in keys.items()}
+    chosen = {}
+    for role, usual in ROLES.items():
+        heading = given.get(role) or next((name for name in usual if name in headings), "none")
+        if heading in headings:
+            chosen[role] = heading
+        elif role in _REQUIRED or heading != "none":
+            wanted = f"named {heading!r}" if role in given else f"called {' or '.join(usual)}"
+            raise DataError(
+                f"{source}: no column {wanted} for the {role}; the header has "
+                f"{', '.join(headings)}: say which one is meant with keys, as in {role}=NAME"
+            )
+    return chosen
+
+
+def _picture(table: Path, row: _Row, heading: str) -> pixels.Picture:
+    try:
+        return pixels.read(table.parent / row.cells[heading])
+    except pixels.ImageError as error:
+        raise DataError(f"{table.name}: row {row.number}: the image {error.reason}") from error
+
+
+def _values(rows: Sequence[_Row], heading: str) -> np.typing.NDArray[np.str_]:
+    return np.array([row.cells[heading] for row in rows])

@@ -1,0 +1,80 @@
+"""Decides what raw pixel values mean and which of them a network tells apart."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from automed.data.dataset import Array, Dataset
+from automed.errors import DataError
+from automed.sample import InputSpec, SampleSpec
+
+HU_LEAST = -200.0
+HU_GREATEST = 4100.0
+"""CT holds air below the one, and scanners of 12 bits end near the other."""
+PERCENTILES = (0.5, 99.5)
+
+_MAX_VALUES = 5_000_000
+"""Values a percentile is taken of; more change it by less than noise does."""
+
+
+def windowed(
+    train: Dataset,
+    *,
+    window: tuple[float, float] | None = None,
+    hu_window: tuple[float, float] = (-1000.0, 400.0),
+) -> SampleSpec:
+    """The samples' description with final units and window for every image input.
+
+    Units that the data already states are kept. Otherwise uint8 is "uint8"; values from
+    -200 or less up to 4100 or less are taken for "HU"; the rest is "a.u.".
+
+    Args:
+        train: The training part only: no other image may have a say.
+        window: Raw values mapped to 0 and 1, whatever the units.
+        hu_window: The window for Hounsfield units.
+
+    Raises:
+        DataError: A window whose low end is not below its high end.
+    """
+    for low, high in (window or (0.0, 1.0), hu_window):
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise DataError(
+                f"window from {low:g} to {high:g}; two finite numbers, the lower one first"
+            )
+    return replace(
+        train.sample,
+        inputs=tuple(
+            spec
+            if spec.kind == "table"
+            else _windowed(spec, train.inputs[spec.name], window, hu_window)
+            for spec in train.sample.inputs
+        ),
+    )
+
+
+def _windowed(
+    spec: InputSpec,
+    images: Array,
+    window: tuple[float, float] | None,
+    hu_window: tuple[float, float],
+) -> InputSpec:
+    units = _units(images) if spec.units == InputSpec.units else spec.units
+    if window is None:
+        window = {"uint8": (0.0, 255.0), "HU": hu_window}.get(units) or _percentiles(images)
+    return replace(spec, units=units, window=window)
+
+
+def _units(images: Array) -> str:
+    if images.dtype == np.uint8:
+        return "uint8"
+    is_hu = float(np.min(images)) <= HU_LEAST and float(np.max(images)) <= HU_GREATEST
+    return "HU" if is_hu else InputSpec.units
+
+
+def _percentiles(images: Array) -> tuple[float, float]:
+    values = images.reshape(-1)
+    values = values[:: max(1, values.size // _MAX_VALUES)]
+    low, high = (float(value) for value in np.percentile(values.astype(np.float64), PERCENTILES))
+    if low < high:
+        return low, high
+    return float(np.min(images)), float(np.max(images))

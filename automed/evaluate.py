@@ -1,0 +1,232 @@
+"""From a trial to its outcome: built, lowered, timed, held against the limits, trained."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from automed import registry
+from automed.errors import AutomedError
+from automed.family import Family
+from automed.sample import SampleSpec
+from automed.space import gather
+from automed.task import Task
+from automed.trial import BASELINE, Outcome, Trial
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from automed.exporters.deployed import Deployed
+    from automed.training.tensors import Tensors
+
+Memo = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every trial of a search shares; names and plain values, so any worker can take it.
+
+    Attributes:
+        task: The task, with the user's changes.
+        data: Source of the images.
+        keys: Which arrays or columns of the source play which role.
+        window: Raw values mapped to 0 and 1, if the user gave them.
+        seed: Of the split, the weights and the order of samples.
+        exporter: Name of the target that candidates are lowered to.
+        threads: CPU threads a worker may train with.
+        latencies: Known latencies by `memo_key`, used instead of timing.
+    """
+
+    task: Task
+    data: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    window: tuple[float, float] | None = None
+    seed: int = 0
+    exporter: str = "onnx"
+    threads: int = 1
+    latencies: Memo = field(default_factory=dict, repr=False, hash=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Answers one trial; picklable, and remembers what its process has loaded."""
+
+    job: Job
+
+    def __call__(self, trial: Trial) -> Outcome:
+        """The outcome of a trial; what breaks is its reason, never an exception."""
+        import torch
+
+        from automed.training.recipes import TrainingFailure
+
+        try:
+            return _evaluate(self.job, trial)
+        except (MemoryError, torch.OutOfMemoryError):
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return Outcome(failure="out of memory")
+        except TrainingFailure as failure:
+            return Outcome(failure=str(failure))
+        except AutomedError as error:
+            return Outcome(failure=str(error))
+        except Exception as error:
+            return Outcome(failure=f"{type(error).__name__}: {_first_line(error)}")
+
+    def warm(self) -> None:
+        """Load what every trial needs before the first one arrives."""
+        _tensors(_shared(self.job))
+
+
+def architecture(trial: Trial) -> Family:
+    """The architecture a trial asks for; a baseline is free of its family's ranges."""
+    family = registry.family(trial.family)
+    if trial.origin == BASELINE:
+        return family(**gather(trial.point))
+    return family.within(trial.point)
+
+
+def network_of(trial: Trial, sample: SampleSpec, seed: int) -> "nn.Module":
+    """The untrained network of a trial; equal seeds give equal weights."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return architecture(trial).build(sample)
+
+
+def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed":
+    """The network between its preprocessing and its final activation."""
+    from automed.exporters.deployed import Deployed
+
+    return Deployed(network, sample.image, registry.part("problem", task.problem).PROBLEM.finish)
+
+
+def memo_key(graph: str, exporter: str) -> str:
+    """What a latency belongs to: the graph, this machine's processor, the runtime."""
+    from automed.exporters import onnx_runtime
+    from automed.measure import latency
+
+    return f"{graph}|{exporter}|{latency.processor()}|{onnx_runtime.RUNTIME}"
+
+
+def _evaluate(job: Job, trial: Trial) -> Outcome:
+    shared = _shared(job)
+    start = time.perf_counter()
+    network = network_of(trial, shared.sample, job.seed)
+    if trial.previous is None:
+        graph, costs = _costs(job, network, shared.sample)
+    else:
+        graph, costs = trial.previous.graph, trial.previous.costs
+    violations = {n: costs[n] / bound - 1 for n, bound in job.task.limits.items()}
+    lowered = Outcome(
+        costs=costs,
+        violations={} if trial.origin == BASELINE else violations,
+        graph=graph,
+        seconds={"lower": time.perf_counter() - start},
+    )
+    if trial.epochs == 0 or not lowered.feasible:
+        return lowered
+    return _trained(job, trial, network, lowered)
+
+
+def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, dict[str, float]]:
+    import torch
+
+    from automed.measure import latency
+    from automed.measure.counts import num_macs, num_params
+
+    exporter = registry.part("exporter", job.exporter)
+    shape = (1, sample.image.channels, *sample.image.size)
+    artefact = exporter.export(deployed(network, job.task, sample), shape, {})
+    graph = exporter.digest(artefact)
+    known = job.latencies.get(memo_key(graph, job.exporter))
+    if known is None:
+        runs = exporter.load(artefact).rehearse
+        timed = latency.measure({"it": runs}, exporter.load(exporter.reference()).rehearse)["it"]
+        known = {
+            "latency_ms": timed.median_ms,
+            "latency_p95_ms": timed.p95_ms,
+            "latency_relative": timed.relative,
+        }
+    network.eval()
+    return graph, {
+        **known,
+        "size_bytes": len(artefact),
+        "params": num_params(network),
+        "macs": num_macs(network, torch.zeros(shape)),
+    }
+
+
+def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> Outcome:
+    import torch
+
+    from automed.training.tensors import device_name
+
+    torch.set_num_threads(job.threads)
+    problem = registry.part("problem", job.task.problem).PROBLEM
+    recipe = registry.part("recipe", architecture(trial).recipe)
+    shared = _shared(job)
+    start = time.perf_counter()
+    fit = recipe.train(
+        network,
+        _tensors(shared),
+        problem,
+        job.task.training,
+        score=job.task.score,
+        epochs=trial.epochs,
+        full_epochs=job.task.budget.epochs,
+        seed=job.seed,
+        checkpoint=trial.previous.checkpoint if trial.previous else None,
+    )
+    before = trial.previous.seconds.get("train", 0.0) if trial.previous else 0.0
+    return Outcome(
+        scores=fit.scores,
+        costs=lowered.costs,
+        violations=lowered.violations,
+        epochs=fit.epochs,
+        finished=fit.finished,
+        curve=fit.curve,
+        graph=lowered.graph,
+        device=device_name(),
+        seconds={**lowered.seconds, "train": before + time.perf_counter() - start},
+        checkpoint=fit.checkpoint,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """The parts a worker may see: the sealed one is dropped where the data is opened."""
+
+    sample: SampleSpec
+    train: Any
+    val: Any
+
+
+def _shared(job: Job) -> _Shared:
+    return _opened(job.data, tuple(sorted(job.keys.items())), job.window, job.task.window, job.seed)
+
+
+@cache
+def _opened(
+    data: str,
+    keys: tuple[tuple[str, str], ...],
+    window: tuple[float, float] | None,
+    hu_window: tuple[float, float],
+    seed: int,
+) -> _Shared:
+    from automed import data as intake
+
+    parts = intake.open_parts(data, dict(keys), seed=seed, window=window, hu_window=hu_window)
+    return _Shared(parts.train.sample, parts.train, parts.val)
+
+
+@cache
+def _tensors(shared: _Shared) -> "Tensors":
+    from automed.training.tensors import tensors, training_device
+
+    return tensors(shared.train, shared.val, training_device())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:300]

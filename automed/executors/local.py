@@ -1,0 +1,126 @@
+"""Trials in this machine's own processes, each loaded once and kept warm."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from automed.executors import Ask, Evaluate, Resources, Tell
+from automed.trial import Outcome, Trial
+
+ORPHAN_CHECK_S = 1.0
+
+
+def make(resources: Resources) -> "LocalExecutor":
+    """See `Maker.make`."""
+    return LocalExecutor(resources.workers)
+
+
+class LocalExecutor:
+    """A fixed number of worker processes, each with a pipe of its own.
+
+    A pool from the standard library breaks as a whole when one process dies; here a dead worker
+    costs its trial and is replaced.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._num_workers = workers
+
+    def run(self, ask: Ask, evaluate: Evaluate, tell: Tell) -> None:
+        """See `Executor.run`."""
+        workers = [_Worker(evaluate) for _ in range(self._num_workers)]
+        try:
+            asking = True
+            while True:
+                for worker in workers:
+                    if asking and worker.trial is None:
+                        trial = ask()
+                        asking = trial is not None
+                        if trial is not None:
+                            worker.take(trial)
+                busy = [w for w in workers if w.trial is not None]
+                if not busy:
+                    return
+                ready = connection.wait([w.pipe for w in busy], timeout=1.0)
+                for worker in busy:
+                    if worker.pipe in ready:
+                        trial, outcome = worker.answer()
+                        if not worker.alive:
+                            worker.restart()
+                        tell(trial, outcome)
+        finally:
+            for worker in workers:
+                worker.stop()
+
+
+class _Worker:
+    """One process and the trial it is busy with."""
+
+    def __init__(self, evaluate: Evaluate) -> None:
+        self._evaluate = evaluate
+        self.trial: Trial | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.alive = True
+        self._process: SpawnProcess = context.Process(
+            target=_work, args=(theirs, self._evaluate, os.getpid()), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def take(self, trial: Trial) -> None:
+        self.trial = trial
+        # a worker that died while idle is noticed when its answer is read
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.pipe.send(trial)
+
+    def answer(self) -> tuple[Trial, Outcome]:
+        assert self.trial is not None
+        trial, self.trial = self.trial, None
+        try:
+            outcome: Outcome = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self._process.join(5)
+            self.alive = False
+            outcome = Outcome(failure=f"the worker died ({_cause(self._process.exitcode)})")
+        return trial, outcome
+
+    def stop(self) -> None:
+        self.pipe.close()
+        self._process.terminate()
+        self._process.join(3)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+def _work(pipe: Connection, evaluate: Evaluate, driver: int) -> None:
+    """What a worker process does: answer trials until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    threading.Thread(target=_die_with, args=(driver,), daemon=True).start()
+    with contextlib.suppress(Exception):  # what is wrong will be the reason of a trial
+        evaluate.warm()
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            pipe.send(evaluate(pipe.recv()))
+
+
+def _die_with(driver: int) -> None:
+    """End this process when the driver is gone, even in the middle of a training."""
+    while os.getppid() == driver:
+        time.sleep(ORPHAN_CHECK_S)
+    os._exit(1)
+
+
+def _cause(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-exit_code).name + ", perhaps out of memory"
+    return f"exit code {exit_code}"

@@ -1,0 +1,176 @@
+"""The loop: asks within the budget, hands to the executor, records, tells; never trains."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from automed.executors import Evaluate, Executor
+from automed.family import architecture_key
+from automed.space import Space
+from automed.strategies import Strategy
+from automed.trial import BASELINE, Outcome, Trial
+
+MAX_REPEATS = 200
+"""Known architectures in a row after which a strategy counts as exhausted."""
+
+
+class Record(Protocol):
+    """What the loop needs of a record."""
+
+    def write(self, trial: Trial, outcome: Outcome, space: Space) -> None:
+        """Keep an outcome."""
+
+    def rows(self) -> Iterable[tuple[Trial, Outcome]]:
+        """Every trial with its latest outcome."""
+
+    def baselines(self) -> Iterable[tuple[Trial, Outcome]]:
+        """Every baseline with its outcome."""
+
+    def checkpoint(self, trial: Trial) -> bytes:
+        """The state to continue a trial from."""
+
+
+class Watch(Protocol):
+    """Who looks on."""
+
+    def started(self, trial: Trial) -> None:
+        """A trial goes to a worker."""
+
+    def ended(self, trial: Trial, outcome: Outcome) -> None:
+        """Its outcome is in the record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When to stop asking.
+
+    Attributes:
+        trials: Architectures in all, counted with those of an interrupted run.
+        hours: Wall time from the start of this process's search; None for no bound.
+    """
+
+    trials: int
+    hours: float | None = None
+
+
+def run(
+    *,
+    strategy: Strategy,
+    executor: Executor,
+    evaluate: Evaluate,
+    record: Record,
+    space: Space,
+    key: Callable[[Trial], str],
+    budget: Budget,
+    baselines: Iterable[Trial] = (),
+    watch: Watch,
+) -> bool:
+    """Search until the budget is spent or the strategy has nothing left.
+
+    Args:
+        strategy: Told first everything the record holds.
+        executor: Where trials run.
+        evaluate: What turns a trial into an outcome.
+        record: Written before the strategy is told.
+        space: The joint space, for the record.
+        key: Names a trial's architecture; equal keys are one architecture.
+        budget: When to stop asking.
+        baselines: Unsearched networks, evaluated first; no strategy is told of them.
+        watch: Who looks on.
+
+    Returns:
+        Whether the search went to its end; False after KeyboardInterrupt.
+    """
+    state = _State(strategy, record, space, key, budget, watch)
+    state.replay(baselines)
+    try:
+        executor.run(state.ask, evaluate, state.tell)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+class _State:
+    """What is known, what is running, and who waits for the same architecture."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        record: Record,
+        space: Space,
+        key: Callable[[Trial], str],
+        budget: Budget,
+        watch: Watch,
+    ) -> None:
+        self.strategy, self.record, self.space = strategy, record, space
+        self.key, self.budget, self.watch = key, budget, watch
+        self.known: dict[str, tuple[Trial, Outcome]] = {}
+        self.running: dict[str, Trial] = {}
+        self.waiting: dict[str, list[Trial]] = {}
+        self.baselines: Iterator[Trial] = iter(())
+        self.deadline = None if budget.hours is None else time.monotonic() + 3600 * budget.hours
+
+    def replay(self, baselines: Iterable[Trial]) -> None:
+        """Rebuild the strategy from the record, and leave out the baselines that it holds."""
+        for trial, outcome in self.record.rows():
+            self.known[self.key(trial)] = trial, outcome
+            self.strategy.tell(trial, outcome)
+        done = {trial.name for trial, _ in self.record.baselines()}
+        self.baselines = (b for b in baselines if b.name not in done)
+
+    def ask(self) -> Trial | None:
+        """The next trial worth a worker's time."""
+        for baseline in self.baselines:
+            self.watch.started(baseline)
+            return baseline
+        for _ in range(MAX_REPEATS):
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                return None
+            new = len(self.known.keys() | self.running.keys())
+            trial = self.strategy.ask() if self._affordable(new) else None
+            if trial is None:
+                return None
+            key = self.key(trial)
+            if key in self.running:
+                self.waiting.setdefault(key, []).append(trial)
+                continue
+            if key not in self.known:
+                if new >= self.budget.trials:
+                    return None
+                trial = replace(trial, name=f"{trial.family}-{trial.number:03d}")
+            else:
+                first, outcome = self.known[key]
+                if outcome.finished or outcome.state != "paused" or outcome.epochs >= trial.epochs:
+                    if not (outcome.state == "lowered" and trial.epochs > 0):
+                        self.strategy.tell(trial, outcome)
+                        continue
+                trial = replace(
+                    first, epochs=trial.epochs, previous=self._with_checkpoint(first, outcome)
+                )
+            self.running[key] = trial
+            self.watch.started(trial)
+            return trial
+        return None
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Record an outcome, then tell the strategy and whoever asked for the same."""
+        self.record.write(trial, outcome, self.space)
+        if trial.origin != BASELINE:
+            key = self.key(trial)
+            self.running.pop(key)
+            self.known[key] = trial, replace(outcome, checkpoint=None)
+            for asked in (trial, *self.waiting.pop(key, ())):
+                self.strategy.tell(asked, outcome)
+        self.watch.ended(trial, outcome)
+
+    def _affordable(self, new: int) -> bool:
+        """New architectures fit the budget, or started ones may still want to go on."""
+        return new < self.budget.trials or any(
+            not o.finished and o.failure is None and o.feasible for _, o in self.known.values()
+        )
+
+    def _with_checkpoint(self, trial: Trial, outcome: Outcome) -> Outcome:
+        if outcome.state != "paused":
+            return outcome
+        return replace(outcome, checkpoint=self.record.checkpoint(trial))

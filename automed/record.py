@@ -1,0 +1,219 @@
+"""The Optuna study behind a search: what a killed search resumes from; nothing else remembers."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState
+
+from automed.errors import RunError
+from automed.space import Space
+from automed.strategies.optuna_samplers import distribution
+from automed.trial import BASELINE, SEARCH, Outcome, Trial
+
+STUDY_FILE = "study.db"
+_CHECKPOINTS = "checkpoints"
+_SETTINGS = "automed"
+_BASELINE = "baseline:"
+
+
+class Record:
+    """Every outcome of one search, an Optuna trial per architecture.
+
+    Complete means full fidelity. Paused trials are running, and pruned once the search ends.
+    Infeasible ones are pruned and carry their constraints, failed ones have failed. What an
+    outcome holds beyond Optuna's own fields lies in user attributes. Only the driver writes.
+    """
+
+    def __init__(self, study: optuna.Study, folder: Path) -> None:
+        self._study, self._folder = study, folder
+        self._numbers: dict[int, int] = {
+            t.user_attrs["number"]: t.number for t in study.get_trials(deepcopy=False)
+        }
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        name: str,
+        objectives: Mapping[str, str],
+        settings: Mapping[str, Any],
+        storage: str | None = None,
+    ) -> "Record":
+        """A new record in a run folder.
+
+        Args:
+            folder: The run folder; made if it is not there.
+            name: Name of the study.
+            objectives: Objective name to direction.
+            settings: Plain values that a resumed search needs.
+            storage: URL of an Optuna storage instead of the run folder's own SQLite file.
+
+        Raises:
+            RunError: The folder is taken or cannot be written.
+        """
+        if (folder / STUDY_FILE).exists():
+            raise RunError(f"{folder} holds a run already; name another --out or resume it")
+        try:
+            (folder / _CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"cannot write to {folder}: {error.strerror}; name another --out") from error
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(
+            study_name=name,
+            storage=storage or _url(folder),
+            directions=list(objectives.values()),
+        )
+        study.set_metric_names(list(objectives))
+        study.set_user_attr(_SETTINGS, json.dumps(settings))
+        return cls(study, folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Record":
+        """The record of a run folder.
+
+        Raises:
+            RunError: The folder is missing or no run.
+        """
+        if not (folder / STUDY_FILE).is_file():
+            raise RunError(f"{folder} is no run folder: it holds no {STUDY_FILE}")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        try:
+            study = optuna.load_study(study_name=None, storage=_url(folder))
+            study.user_attrs[_SETTINGS]
+        except Exception as error:
+            raise RunError(f"{folder} is no run folder: {STUDY_FILE} cannot be read") from error
+        return cls(study, folder)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `create` was given."""
+        settings: dict[str, Any] = json.loads(self._study.user_attrs[_SETTINGS])
+        return settings
+
+    def write(self, trial: Trial, outcome: Outcome, space: Space) -> None:
+        """Keep an outcome; the checkpoint first, so that no row names one that is not there."""
+        if outcome.checkpoint is not None:
+            path = self._checkpoint(trial)
+            scratch = path.with_suffix(".tmp")
+            scratch.write_bytes(outcome.checkpoint)
+            scratch.replace(path)
+        if trial.origin == BASELINE:
+            facts = {"family": trial.family, "point": dict(trial.point), "number": trial.number}
+            facts |= {"epochs_asked": trial.epochs, "outcome": outcome.facts()}
+            self._study.set_user_attr(f"{_BASELINE}{trial.name}", json.dumps(facts))
+        elif trial.number in self._numbers:
+            self._update(trial, outcome)
+        else:
+            self._add(trial, outcome, space)
+
+    def rows(self) -> Iterator[tuple[Trial, Outcome]]:
+        """Every trial of the search with its latest outcome, in the order of their numbers."""
+        frozen = self._study.get_trials(deepcopy=False)
+        for t in sorted(frozen, key=lambda t: int(t.user_attrs["number"])):
+            trial = Trial(
+                t.user_attrs["number"],
+                t.params["family"],
+                t.params,
+                t.user_attrs["epochs_asked"],
+                SEARCH,
+                t.user_attrs["name"],
+            )
+            yield trial, Outcome(**_facts(t.user_attrs["outcome"]))
+
+    def baselines(self) -> Iterator[tuple[Trial, Outcome]]:
+        """Every baseline with its outcome, in the order they were written."""
+        for key, text in self._study.user_attrs.items():
+            if key.startswith(_BASELINE):
+                facts, name = json.loads(text), key.removeprefix(_BASELINE)
+                trial = Trial(
+                    facts["number"],
+                    facts["family"],
+                    facts["point"],
+                    facts["epochs_asked"],
+                    BASELINE,
+                    name,
+                )
+                yield trial, Outcome(**_facts(facts["outcome"]))
+
+    def checkpoint(self, trial: Trial) -> bytes:
+        """The weights of a finished trial, or what continues a paused one.
+
+        Raises:
+            RunError: The file is gone.
+        """
+        path = self._checkpoint(trial)
+        if not path.is_file():
+            raise RunError(f"the run lacks {_CHECKPOINTS}/{path.name}; was it copied in part?")
+        return path.read_bytes()
+
+    def close(self) -> None:
+        """Mark what is still paused as pruned: nobody will continue it."""
+        for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study.tell(t.number, state=TrialState.PRUNED)
+
+    def _checkpoint(self, trial: Trial) -> Path:
+        return self._folder / _CHECKPOINTS / f"{trial.name}.pt"
+
+    def _add(self, trial: Trial, outcome: Outcome, space: Space) -> None:
+        distributions: dict[str, BaseDistribution] = {n: distribution(p) for n, p in space.items()}
+        state = _state(outcome)
+        now = datetime.now()
+        frozen = optuna.trial.FrozenTrial(
+            number=-1,
+            trial_id=-1,
+            state=state,
+            value=None,
+            values=self._values(outcome) if state == TrialState.COMPLETE else None,
+            datetime_start=now,
+            datetime_complete=None if state == TrialState.RUNNING else now,
+            params=dict(trial.point),
+            distributions=distributions,
+            user_attrs={
+                "number": trial.number,
+                "name": trial.name,
+                "epochs_asked": trial.epochs,
+                "outcome": json.dumps(outcome.facts()),
+            },
+            system_attrs={},
+            intermediate_values={},
+        )
+        for limit, violation in outcome.violations.items():
+            frozen.set_constraint(limit, violation)
+        self._study.add_trial(frozen)
+        self._numbers[trial.number] = len(self._numbers)
+
+    def _update(self, trial: Trial, outcome: Outcome) -> None:
+        number = self._numbers[trial.number]
+        live = optuna.trial.Trial(self._study, self._study.trials[number]._trial_id)
+        live.set_user_attr("outcome", json.dumps(outcome.facts()))
+        live.set_user_attr("epochs_asked", trial.epochs)
+        state = _state(outcome)
+        if state == TrialState.COMPLETE:
+            self._study.tell(number, self._values(outcome))
+        elif state != TrialState.RUNNING:
+            self._study.tell(number, state=state)
+
+    def _values(self, outcome: Outcome) -> list[float]:
+        return [outcome.value(name) for name in self._study.metric_names or ()]
+
+
+def _state(outcome: Outcome) -> TrialState:
+    if outcome.failure is not None:
+        return TrialState.FAIL
+    if not outcome.feasible:
+        return TrialState.PRUNED
+    return TrialState.COMPLETE if outcome.finished else TrialState.RUNNING
+
+
+def _facts(text: str | Mapping[str, Any]) -> dict[str, Any]:
+    facts = dict(json.loads(text) if isinstance(text, str) else text)
+    return facts | {"curve": tuple(facts["curve"])}
+
+
+def _url(folder: Path) -> str:
+    return f"sqlite:///{folder / STUDY_FILE}"

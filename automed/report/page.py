@@ -1,0 +1,135 @@
+"""The report a person opens: one HTML file that holds its figures and asks nothing of a network."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
+
+from automed.report import card, figures
+from automed.report.results import Interval, Model, Results
+
+STATES = ("complete", "infeasible", "failed", "paused", "lowered")
+MAX_REASONS = 20
+
+
+def write(results: Results, path: Path) -> None:
+    """Write the report, through a temporary neighbour; file links hold beside the run's files."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(_page(results), encoding="utf-8")
+    scratch.replace(path)
+
+
+def _page(results: Results) -> str:
+    environment = Environment(
+        loader=PackageLoader("automed.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "label": card.metric_label,
+        "significant": card.significant,
+        "href": lambda text: quote(text, safe="/"),
+    }
+    environment.globals |= {"ms": card.milliseconds, "bytes": card.size, "amount": card.count}
+    chosen = next((m for m in results.models if m.name == results.chosen), None)
+    rival = _rival(results)
+    states = Counter(t["state"] for t in results.trials)
+    broken = [t for t in results.trials if t["state"] in ("failed", "infeasible")]
+    return environment.get_template("page.html").render(
+        r=results,
+        metric=card.metric_label(results.score),
+        chosen=chosen,
+        rival=rival,
+        tiles=_tiles(results, chosen, rival) if chosen else [],
+        against={m.name: card.compare(chosen, m, results.score) for m in results.baselines}
+        if chosen
+        else {},
+        metrics=_metrics(results),
+        palette=figures.palette(results),
+        baseline_colour=figures.BASELINE_COLOUR,
+        figures={
+            name: _inline(draw(results), f"figure-{name}")
+            for name, draw in (
+                ("front", figures.front),
+                ("families", figures.families),
+                ("curves", figures.curves),
+                ("dimensions", figures.dimensions),
+            )
+        },
+        states=[(s, states[s]) for s in dict.fromkeys((*STATES, *sorted(states))) if states[s]],
+        broken=broken[:MAX_REASONS],
+        num_broken=len(broken),
+        reasons={t["number"]: _reason(t) for t in broken},
+        bounds=card.bounds(results),
+        not_clinical=card.NOT_CLINICAL,
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def _inline(figure: go.Figure, div: str) -> Markup:
+    config = {"displayModeBar": False, "responsive": True, "displaylogo": False}
+    return Markup(
+        to_html(figure, config=config, include_plotlyjs=False, full_html=False, div_id=div)
+    )
+
+
+def _rival(results: Results) -> Model | None:
+    """The baseline to beat: the most accurate one on the validation part."""
+    sign = -1 if results.objectives.get(results.score) == "minimize" else 1
+    scored = [m for m in results.baselines if results.score in m.validation]
+    return max(scored, key=lambda m: sign * m.validation[results.score].value, default=None)
+
+
+def _tiles(results: Results, model: Model, rival: Model | None) -> list[tuple[str, str, str]]:
+    """(label, figure, remark) of what a reader asks first about the chosen model."""
+    metric, costs = card.metric_label(results.score), model.costs
+    sealed = model.sealed.get(results.score)
+    shown: Interval | None = sealed or model.validation.get(results.score)
+    tiles = [
+        (
+            f"{metric}, {'sealed test' if sealed else 'validation (test still sealed)'}",
+            f"{shown.value:.3f}" if shown else "–",
+            f"95 % interval {shown.low:.3f} to {shown.high:.3f}" if shown else "",
+        ),
+        (
+            "Latency, median",
+            card.milliseconds(costs.get("latency_ms")),
+            f"p95 {card.milliseconds(costs.get('latency_p95_ms'))}; host CPU, 1 thread, batch 1",
+        ),
+        ("File size", card.size(costs.get("size_bytes")), "exported ONNX"),
+        (
+            "Parameters",
+            card.count(costs.get("params")),
+            f"{card.count(costs.get('macs'))} multiply-accumulates",
+        ),
+    ]
+    if rival:
+        text = card.compare(model, rival, results.score)
+        ratio, _, rest = text.partition(" at ")
+        tiles.append((f"Against {rival.name}, the best baseline", ratio, rest and f"at {rest}"))
+    return tiles
+
+
+def _metrics(results: Results) -> list[str]:
+    """Every metric a model was scored with, the objective first."""
+    names = {name for m in results.models for name in (*m.validation, *m.sealed)}
+    return sorted(names, key=lambda n: (n != results.score, n))
+
+
+def _reason(trial: Mapping[str, Any]) -> str:
+    if trial["failure"]:
+        return str(trial["failure"])
+    return ", ".join(
+        f"{card.metric_label(name)} {100 * over:.0f} % over its limit"
+        for name, over in trial["violations"].items()
+        if over > 0
+    )

@@ -1,0 +1,46 @@
+"""Random search: every architecture drawn alike, the yardstick of every other strategy."""
+
+import random
+from collections.abc import Mapping
+
+from automed.space import Choice, Integer, Parameter, Real, Space, Value
+from automed.trial import Outcome, Trial
+
+
+def make(
+    algorithm: str, space: Space, objectives: Mapping[str, str], *, epochs: int, seed: int
+) -> "RandomSearch":
+    """See `Maker.make`."""
+    return RandomSearch(space, epochs=epochs, seed=seed)
+
+
+class RandomSearch:
+    """Each parameter uniform over its values; Real on a log scale if it says so."""
+
+    def __init__(self, space: Space, *, epochs: int, seed: int) -> None:
+        self._space, self._epochs, self._seed = space, epochs, seed
+        self._asked = 0
+
+    def ask(self) -> Trial:
+        """The next point; it depends on the seed and on how many were asked or told before."""
+        stream = random.Random(f"{self._seed}/{self._asked}")
+        point = {name: _drawn(parameter, stream) for name, parameter in self._space.items()}
+        trial = Trial(self._asked, str(point["family"]), point, self._epochs)
+        self._asked += 1
+        return trial
+
+    def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Nothing is learnt; a replayed trial is not drawn again."""
+        self._asked = max(self._asked, trial.number + 1)
+
+
+def _drawn(parameter: Parameter, stream: random.Random) -> Value:
+    match parameter:
+        case Choice(options):
+            return stream.choice(options)
+        case Integer(low, high, step):
+            return stream.randrange(low, high + 1, step)
+        case Real(low, high, log):
+            if log:
+                return float(low * (high / low) ** stream.random())
+            return stream.uniform(low, high)

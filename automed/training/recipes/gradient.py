@@ -1,0 +1,193 @@
+"""End-to-end gradient descent: AdamW, warm-up and cosine, early stop on the validation score."""
+
+import copy
+import io
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from automed.problems import Problem
+from automed.task import Training
+from automed.training.augment import Augmentation
+from automed.training.recipes import Fit, TrainingFailure
+from automed.training.tensors import Part, Tensors
+
+EVALUATION_BATCH = 256
+
+
+def train(
+    network: nn.Module,
+    tensors: Tensors,
+    problem: Problem,
+    settings: Training,
+    *,
+    score: str,
+    epochs: int,
+    full_epochs: int,
+    seed: int,
+    checkpoint: bytes | None = None,
+) -> Fit:
+    """See `Recipe.train`. On a GPU it trains in mixed precision."""
+    run = _Run(network, tensors, problem, settings, score, full_epochs, seed)
+    if checkpoint is not None:
+        run.restore(checkpoint)
+    while len(run.curve) < epochs and not run.stale:
+        run.epoch()
+    finished = run.stale or len(run.curve) >= full_epochs
+    return Fit(
+        scores={k: v for k, v in run.curve[run.best].items() if k in problem.metrics},
+        curve=tuple(run.curve),
+        epochs=len(run.curve),
+        finished=finished,
+        checkpoint=run.kept() if finished else run.state(),
+    )
+
+
+class _Run:
+    """The state of one training, and its step from epoch to epoch.
+
+    Every epoch draws from random streams that start from (seed, epoch), so that a checkpoint
+    needs no random state and a paused training continues bit for bit.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        tensors: Tensors,
+        problem: Problem,
+        settings: Training,
+        score: str,
+        full_epochs: int,
+        seed: int,
+    ) -> None:
+        device = tensors.device
+        # memory_format is accepted by Module.to at run time; the stubs know only tensors
+        moved: Any = network.to(device)
+        self.network: nn.Module = moved.to(memory_format=tensors.memory_format)
+        self.tensors, self.problem, self.settings = tensors, problem, settings
+        self.score, self.seed = score, seed
+        batch = min(settings.batch, len(tensors.train.labels))
+        # a last batch of one sample has no statistics for batch norm: leave remainders out
+        self.steps = len(tensors.train.labels) // batch
+        self.batch = batch
+        self.total_steps = full_epochs * self.steps
+        labels = tensors.train.labels_on_host
+        self.loss = problem.loss(labels, tensors.sample.target, settings.label_smoothing)
+        self.loss = self.loss.to(device)
+        decayed = [p for p in network.parameters() if p.ndim > 1]
+        plain = [p for p in network.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": decayed, "weight_decay": settings.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=settings.learning_rate,
+        )
+        self.augment = Augmentation(settings.augment, tensors.sample.image.size)
+        self.mixed = device.type == "cuda"
+        self.curve: list[dict[str, float]] = []
+        self.best = 0
+        self.best_weights: dict[str, Any] = {}
+
+    @property
+    def stale(self) -> bool:
+        """The score has not risen for `patience` epochs."""
+        return len(self.curve) - 1 - self.best >= self.settings.patience
+
+    def epoch(self) -> None:
+        """Train once over the training part, then score the validation part."""
+        number = len(self.curve)
+        stream = (self.seed * 1_000_003 + number) % 2**32
+        self.augment.seed(stream)
+        shuffle = torch.Generator().manual_seed(stream)
+        order = torch.randperm(len(self.tensors.train.labels), generator=shuffle)
+        with torch.random.fork_rng():
+            torch.manual_seed(stream)  # dropout
+            loss = self._steps(order.to(self.tensors.device), number)
+        outputs = self._outputs(self.tensors.val)
+        labels = self.tensors.val.labels_on_host
+        scores = {k: float(v[0]) for k, v in self.problem.scores(outputs, labels).items()}
+        self.curve.append({"epoch": number + 1, "loss": loss, **scores})
+        if not self.best_weights or scores[self.score] > self.curve[self.best][self.score]:
+            self.best = number
+            self.best_weights = copy.deepcopy(self.network.state_dict())
+
+    def _steps(self, order: torch.Tensor, epoch: int) -> float:
+        self.network.train()
+        part, device = self.tensors.train, self.tensors.device.type
+        total = torch.zeros((), device=self.tensors.device)
+        for step in range(self.steps):
+            rows = order[step * self.batch : (step + 1) * self.batch]
+            images = self.augment(part.images[rows])
+            images = images.to(memory_format=self.tensors.memory_format)
+            self._set_rate(epoch * self.steps + step)
+            with torch.autocast(device, torch.bfloat16, enabled=self.mixed):
+                loss = self.loss(self.network(images), part.labels[rows])
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            total += loss.detach()
+        mean = float(total) / self.steps
+        if not math.isfinite(mean):
+            raise TrainingFailure(f"the loss became {mean} in epoch {epoch + 1}")
+        return mean
+
+    def _set_rate(self, step: int) -> None:
+        """Linear warm-up, then half a cosine down to zero at the end of the full schedule."""
+        warm_up = max(1.0, self.settings.warmup * self.total_steps)
+        if step < warm_up:
+            share = (step + 1) / warm_up
+        else:
+            left = max(1.0, self.total_steps - warm_up)
+            share = 0.5 * (1 + math.cos(math.pi * (step - warm_up) / left))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * share
+
+    @torch.inference_mode()
+    def _outputs(self, part: Part) -> np.ndarray[Any, Any]:
+        self.network.eval()
+        given = []
+        for images in part.images.split(EVALUATION_BATCH):
+            images = images.to(memory_format=self.tensors.memory_format)
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed):
+                raw = self.network(images)
+            given.append(self.problem.finish(raw.float()).cpu())
+        outputs = torch.cat(given).numpy()
+        if not np.isfinite(outputs).all():
+            raise TrainingFailure(f"outputs are not finite after epoch {len(self.curve) + 1}")
+        return outputs
+
+    def kept(self) -> bytes:
+        """The best epoch's weights alone."""
+        return _saved({"kept": self.best_weights})
+
+    def state(self) -> bytes:
+        """Everything that continuing needs."""
+        return _saved(
+            {
+                "kept": self.best_weights,
+                "network": self.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "curve": self.curve,
+                "best": self.best,
+            }
+        )
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Continue from what `state` wrote."""
+        loaded = torch.load(
+            io.BytesIO(checkpoint), weights_only=True, map_location=self.tensors.device
+        )
+        self.network.load_state_dict(loaded["network"])
+        self.optimizer.load_state_dict(loaded["optimizer"])
+        self.curve, self.best = loaded["curve"], loaded["best"]
+        self.best_weights = loaded["kept"]
+
+
+def _saved(content: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
