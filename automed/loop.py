@@ -135,19 +135,18 @@ class _State:
             if key in self.running:
                 self.waiting.setdefault(key, []).append(trial)
                 continue
-            if key not in self.known:
-                if new >= self.budget.trials:
-                    return None
-                trial = replace(trial, name=f"{trial.family}-{trial.number:03d}")
-            else:
+            if key in self.known:
                 first, outcome = self.known[key]
-                if outcome.finished or outcome.state != "paused" or outcome.epochs >= trial.epochs:
-                    if not (outcome.state == "lowered" and trial.epochs > 0):
-                        self.strategy.tell(trial, outcome)
-                        continue
+                if outcome.settled or outcome.epochs >= trial.epochs:
+                    self.strategy.tell(trial, outcome)
+                    continue
                 trial = replace(
-                    first, epochs=trial.epochs, previous=self._with_checkpoint(first, outcome)
+                    first, epochs=trial.epochs, previous=self._resumable(first, outcome)
                 )
+            elif new >= self.budget.trials:
+                return None
+            else:
+                trial = replace(trial, name=f"{trial.family}-{trial.number:03d}")
             self.running[key] = trial
             self.watch.started(trial)
             return trial
@@ -166,11 +165,9 @@ class _State:
 
     def _affordable(self, new: int) -> bool:
         """New architectures fit the budget, or started ones may still want to go on."""
-        return new < self.budget.trials or any(
-            not o.finished and o.failure is None and o.feasible for _, o in self.known.values()
-        )
+        return new < self.budget.trials or any(not o.settled for _, o in self.known.values())
 
-    def _with_checkpoint(self, trial: Trial, outcome: Outcome) -> Outcome:
-        if outcome.state != "paused":
+    def _resumable(self, trial: Trial, outcome: Outcome) -> Outcome:
+        if outcome.epochs == 0:
             return outcome
         return replace(outcome, checkpoint=self.record.checkpoint(trial))

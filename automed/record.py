@@ -42,7 +42,6 @@ class Record:
         name: str,
         objectives: Mapping[str, str],
         settings: Mapping[str, Any],
-        storage: str | None = None,
     ) -> "Record":
         """A new record in a run folder.
 
@@ -51,7 +50,6 @@ class Record:
             name: Name of the study.
             objectives: Objective name to direction.
             settings: Plain values that a resumed search needs.
-            storage: URL of an Optuna storage instead of the run folder's own SQLite file.
 
         Raises:
             RunError: The folder is taken or cannot be written.
@@ -61,11 +59,13 @@ class Record:
         try:
             (folder / _CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunError(f"cannot write to {folder}: {error.strerror}; name another --out") from error
+            raise RunError(
+                f"cannot write to {folder}: {error.strerror}; name another --out"
+            ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         study = optuna.create_study(
             study_name=name,
-            storage=storage or _url(folder),
+            storage=_url(folder),
             directions=list(objectives.values()),
         )
         study.set_metric_names(list(objectives))

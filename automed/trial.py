@@ -70,6 +70,11 @@ class Outcome:
         return all(v <= 0 for v in self.violations.values())
 
     @property
+    def settled(self) -> bool:
+        """No higher fidelity can follow: complete, infeasible or failed."""
+        return self.finished or self.failure is not None or not self.feasible
+
+    @property
     def state(self) -> str:
         """One word for tables: complete, infeasible, failed, paused or lowered."""
         if self.failure is not None:

@@ -108,7 +108,7 @@ class Layers:
         conv: nn.Module = Conv["conv", self.dims](
             inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False
         )
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        nn.init.kaiming_normal_(conv.get_parameter("weight"), nonlinearity="relu")
         return conv
 
     def _norm(self, channels: int, active: bool) -> list[nn.Module]:

@@ -20,7 +20,7 @@ class ConvFamily(Family):
 
     width: int = integer(4, 32, step=4, default=16)
     """Channels after the stem."""
-    stages: int = integer(2, 4, default=3)
+    stages: int = integer(2, 4, default=4)
     """Resolutions the blocks work at; each has half the pixels an axis of the one before."""
     depth: int = integer(1, 3, default=1)
     """Blocks per stage; layers per stage where a stage is one block."""

@@ -23,6 +23,8 @@ GROUP_NAMES = (
     "case_id",
     "scan",
     "series",
+    "exam",
+    "exam_id",
 )
 """Names under which files keep who (or what scan) an image is of, the widest first."""
 

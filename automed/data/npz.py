@@ -1,6 +1,8 @@
 """Reads .npz files: plain arrays with labels, and MedMNIST's layout with its own split."""
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +22,17 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 """What an array can stand for, and the names looked for when none is given."""
 
 _REQUIRED = ("images", "labels")
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    NotImplementedError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What zipfile and numpy raise over broken bytes, some before a checksum is reached."""
 
 
 def accepts(source: str) -> bool:
@@ -46,14 +59,12 @@ def read(source: str, keys: Mapping[str, str]) -> Dataset:
     """
     path = Path(source)
     name = path.name
+    if not path.is_file():
+        raise DataError(f"{name}: no such file; name one that exists")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{name}: holds one nameless array; save it with numpy.savez")
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
             columns = _columns(archive, keys, name)
-    except FileNotFoundError:
-        raise DataError(f"{name}: no such file; name one that exists") from None
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError) as error:
+    except _DAMAGE as error:
         raise DataError(
             f"{name}: damaged, or not an .npz file; save it again with numpy.savez"
         ) from error
@@ -122,9 +133,9 @@ def _choose(archive: Iterable[str], keys: Mapping[str, str], source: str) -> dic
         if name in there or _is_derived(name, there):
             chosen[role] = name
         elif role in _REQUIRED or name != "none":
-            given = f"no array named {name!r} for" if role in keys else "no array with the"
+            wanted = name if role in keys else " or ".join(usual)
             raise DataError(
-                f"{source}: {given} {role}; it holds {', '.join(there)}: "
+                f"{source}: no array named {wanted} for the {role}; it holds {', '.join(there)}: "
                 f"say which one is meant with keys, as in {role}=NAME"
             )
     return chosen

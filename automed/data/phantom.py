@@ -18,9 +18,9 @@ from automed.sample import InputSpec, SampleSpec, TargetSpec
 SOURCE = "phantom:lung-ct"
 PIXELS = 32
 SPACING_MM = 0.9
-MARGIN_PIXELS = 4
+MARGIN_PIXELS = 3
 """Rendered beyond each side of a patch, so that filters wrap around outside of it."""
-PLANES = 3
+PLANES = 2
 """Sub-slices averaged over the slice thickness."""
 HU_LIMITS = (-1024, 1500)
 WINDOW_HU = (-1000.0, 400.0)
@@ -43,12 +43,12 @@ SAMPLE = SampleSpec(
 OPTIONS: dict[str, tuple[int, int, int]] = {
     "seed": (0, 0, 2**31 - 1),
     "patients": (200, 4, 2000),
-    "patches": (9, 1, 64),
+    "patches": (10, 1, 64),
 }
 """Option of a source: its default, least and greatest value."""
 
 
-def generate(seed: int = 0, num_patients: int = 200, patches_per_patient: int = 9) -> Dataset:
+def generate(seed: int = 0, num_patients: int = 200, patches_per_patient: int = 10) -> Dataset:
     """Simulated lung-CT patches; the same arguments give the same bits.
 
     Args:

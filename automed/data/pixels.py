@@ -139,8 +139,10 @@ def _common_spacing(pictures: Sequence[Picture]) -> tuple[float, ...] | None:
 def _read_picture(path: Path) -> Picture:
     from PIL import Image, ImageOps
 
-    header = path.open("rb").read(_PNG_COLOUR.stop)
-    if header.startswith(b"\x89PNG") and header[24] == 16 and header[25] != 0:
+    with path.open("rb") as file:
+        header = file.read(_PNG_COLOUR.stop)
+    bits, colour_type = header[24:25], header[25:]
+    if header.startswith(b"\x89PNG") and bits == b"\x10" and colour_type != b"\0":
         raise ImageError(path.name, "is a 16-bit colour PNG; save it as 8-bit or as 16-bit grey")
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
@@ -160,6 +162,7 @@ def _read_nifti(path: Path) -> Picture:
     from nibabel.affines import voxel_sizes
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
     content = path.read_bytes()
     if path.name.lower().endswith(".gz"):
@@ -169,7 +172,7 @@ def _read_nifti(path: Path) -> Picture:
         pixels = _native(np.asanyarray(image.dataobj))
         turn = nibabel.io_orientation(image.affine)
         zooms_mm = voxel_sizes(image.affine)
-    except (HeaderDataError, ImageFileError, np.linalg.LinAlgError) as error:
+    except (HeaderDataError, ImageFileError, WrapStructError, np.linalg.LinAlgError) as error:
         raise ImageError(path.name, "has a header that makes no sense; export it again") from error
     if pixels.dtype.kind not in "iuf":
         raise ImageError(

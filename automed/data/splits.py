@@ -178,8 +178,8 @@ def _cut_patients(table: Codes, shares: NDArray[np.float64], rng: Generator) -> 
     """Parts of whole patients.
 
     First every part gets a patient of every class, the rarest class first; then the patients
-    left, the largest first, go where the class shares come closest: the greedy of scikit-learn's
-    StratifiedGroupKFold, for parts that differ in size.
+    left, the largest first, go where the class shares come closest, relative to the part's size:
+    the greedy of scikit-learn's StratifiedGroupKFold, for parts that differ in size.
 
     Args:
         table: (patients, classes) numbers of samples.
@@ -203,7 +203,8 @@ def _cut_patients(table: Codes, shares: NDArray[np.float64], rng: Generator) -> 
     left = order[parts[order] < 0]
     for row in left[np.argsort(-table[left].sum(axis=1), kind="stable")]:
         short = shares[:, None] - held
-        part = int(((short - weights[row]) ** 2 - short**2).sum(axis=1).argmin())
+        gain = ((short**2 - (short - weights[row]) ** 2) / shares[:, None]).sum(axis=1)
+        part = int(gain.argmax())
         parts[row] = part
         held[part] += weights[row]
     return parts
@@ -239,7 +240,7 @@ def _facts(dataset: Dataset, codes: Codes) -> list[tuple[str, str]]:
     names = [PARTS[code] for code in codes]
     repeated = repeated_images(dataset.images, names)
     if repeated:
-        facts.append(("duplicates", f"{repeated:,} images occur, pixel by pixel, in two parts"))
+        facts.append(("duplicates", f"images in more than one part, pixel by pixel: {repeated:,}"))
     return facts
 
 

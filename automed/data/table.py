@@ -119,9 +119,9 @@ def _choose(headings: Sequence[str], keys: Mapping[str, str], source: str) -> di
         if heading in headings:
             chosen[role] = heading
         elif role in _REQUIRED or heading != "none":
-            wanted = f"named {heading!r}" if role in given else f"called {' or '.join(usual)}"
+            wanted = heading if role in given else " or ".join(usual)
             raise DataError(
-                f"{source}: no column {wanted} for the {role}; the header has "
+                f"{source}: no column named {wanted} for the {role}; the header has "
                 f"{', '.join(headings)}: say which one is meant with keys, as in {role}=NAME"
             )
     return chosen

@@ -31,7 +31,7 @@ SCAR_HU: Range = (-350.0, 30.0)
 
 # millimetres
 NODULE_DIAMETER_MM: Range = (3.0, 15.0)
-NODULE_MEDIAN_MM = 7.0
+NODULE_MEDIAN_MM = 7.2
 GROUND_GLASS_MIN_DIAMETER_MM = 6.0
 CENTRING_MM = 1.8
 """Standard deviation of the distance between a candidate and the centre of its patch."""
@@ -91,12 +91,12 @@ def draw_patient(rng: Generator) -> Patient:
         heterogeneity_hu=rng.uniform(8.0, 35.0),
         tissue_hu=rng.uniform(*TISSUE_HU),
         vessel_hu=rng.uniform(*(ENHANCED_HU if enhanced else VESSEL_HU)),
-        vessel_trees=rng.uniform(4.0, 9.0),
+        vessel_trees=rng.uniform(4.0, 8.0),
         emphysema=rng.uniform(0.5, 3.0) if rng.uniform() < 0.2 else 0.0,
         nodule_share=rng.beta(6.0, 10.0),
         slice_mm=rng.uniform(1.0, 2.5),
-        noise_hu=rng.uniform(12.0, 26.0) * (1.0 + 1.6 * sharpness),
-        blur_mm=0.85 - 0.4 * sharpness,
+        noise_hu=rng.uniform(12.0, 25.0) * (1.0 + 1.5 * sharpness),
+        blur_mm=0.75 - 0.35 * sharpness,
         sharpening=0.6 * max(0.0, sharpness - 0.3),
         streak=rng.uniform(0.0, 0.8),
     )
@@ -417,7 +417,7 @@ def crossing(slab: Slab, rng: Generator, patient: Patient) -> None:
     company = rng.uniform()
     if company < 0.6:
         for _ in range(rng.integers(2, 4)):
-            side = direction(rng, (0.0, 0.25))
+            side = direction(rng, (0.0, 0.2))
             child = radius * rng.uniform(0.55, 0.8)
             tubes += vessel(rng, at, side, radius_mm=child, length_mm=18.0)
     if company > 0.3:
@@ -429,7 +429,7 @@ def crossing(slab: Slab, rng: Generator, patient: Patient) -> None:
 
 def oblique(slab: Slab, rng: Generator, patient: Patient) -> None:
     """A vessel that passes through the slice at a slant: an oval or a short rod."""
-    radius, heading = _candidate_radius(rng), direction(rng, (0.25, 0.75))
+    radius, heading = _candidate_radius(rng), direction(rng, (0.15, 0.65))
     tubes = []
     for way in (heading, -heading):
         tubes += vessel(rng, np.zeros(3), way, radius_mm=radius, length_mm=20.0, branching=0.25)

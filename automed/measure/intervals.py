@@ -1,6 +1,5 @@
 """Intervals for scores and for differences of scores, resampled by patient."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,12 +39,12 @@ def intervals(
 def difference(
     problem: Problem,
     metric: str,
-    outputs: Mapping[str, NDArray[Any]],
+    first: NDArray[Any],
+    second: NDArray[Any],
     labels: NDArray[Any],
     weights_RN: NDArray[np.float64],
 ) -> tuple[float, float, float]:
-    """Metric of the first outputs minus the second, paired over resamples: (value, low, high)."""
-    first, second = outputs.values()
+    """Metric of the first outputs minus the second's, paired over resamples: (value, low, high)."""
     value = problem.scores(first, labels)[metric] - problem.scores(second, labels)[metric]
     resampled = (
         problem.scores(first, labels, weights_RN)[metric]

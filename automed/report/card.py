@@ -15,6 +15,12 @@ NOT_CLINICAL = (
     "Not for clinical use: a research result, not a medical device; nothing here was validated "
     "on patients for diagnosis or treatment."
 )
+NOTHING = "\u2013"
+_LIMITS = f"""\
+- {NOT_CLINICAL}
+- Scores hold for the data above; other scanners, protocols, sites or patients may differ.
+- Latency holds for the machine it was measured on; measure again on the device it is for.
+- Calibration and subgroups were not examined unless a fact above says so."""
 _ACRONYMS = {"auc", "auprc", "roc", "iou", "f1", "mae", "mse", "rmse", "mcc", "ece", "macs"}
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 
@@ -24,6 +30,21 @@ def metric_label(name: str) -> str:
     words = [w.upper() if w in _ACRONYMS else w for w in re.split(r"[_\s]+", name) if w]
     text = " ".join(words)
     return text[:1].upper() + text[1:]
+
+
+def cost_label(name: str) -> str:
+    """A cost's or score's name in running text, without its unit: latency_ms is latency."""
+    label = metric_label(re.sub("_(ms|bytes|s|mb|mj)$", "", name))
+    return label if label.isupper() else label[:1].lower() + label[1:]
+
+
+def cost_text(name: str, value: float) -> str:
+    """A cost with its unit, which its name tells."""
+    if name.endswith("_bytes"):
+        return size(value)
+    _, _, unit = name.rpartition("_")
+    text = significant(value, 6)
+    return f"{text} {unit}" if unit in ("ms", "s") else count(value)
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -37,19 +58,19 @@ def significant(value: float, digits: int = 3) -> str:
 def interval_text(interval: Interval | None) -> str:
     """A score with its interval, for example 0.947 [0.921, 0.968]."""
     if interval is None:
-        return "–"
+        return NOTHING
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
 def milliseconds(value: float | None) -> str:
     """A latency with its unit."""
-    return "–" if value is None else f"{significant(value)} ms"
+    return NOTHING if value is None else f"{significant(value)} ms"
 
 
 def size(value: float | None) -> str:
     """Bytes as B, kB or MB, by thousands."""
     if value is None:
-        return "–"
+        return NOTHING
     for unit, scale in (("MB", 1e6), ("kB", 1e3)):
         if value >= scale:
             return f"{significant(value / scale)} {unit}"
@@ -59,7 +80,7 @@ def size(value: float | None) -> str:
 def count(value: float | None) -> str:
     """A count with k, M or G."""
     if value is None:
-        return "–"
+        return NOTHING
     for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= scale:
             return f"{significant(value / scale)} {unit}"
@@ -75,9 +96,11 @@ def value_text(value: Any) -> str:
 
 def bounds(results: Results) -> str:
     """The objectives and limits of the search in one line."""
-    goals = ", ".join(f"{how} {metric_label(name)}" for name, how in results.objectives.items())
-    caps = ", ".join(f"{metric_label(k)} ≤ {significant(v, 6)}" for k, v in results.limits.items())
-    return f"{goals}; {f'limits: {caps}' if caps else 'no limits'}"
+    goals = " and ".join(f"{how} {cost_label(name)}" for name, how in results.objectives.items())
+    caps = " and ".join(
+        f"{cost_label(k)} at most {cost_text(k, v)}" for k, v in results.limits.items()
+    )
+    return f"{goals}, {f'with {caps}' if caps else 'without a limit'}"
 
 
 def compare(model: Model, other: Model, score: str) -> str:
@@ -90,14 +113,14 @@ def compare(model: Model, other: Model, score: str) -> str:
     if mine and theirs:
         ratio = theirs / mine
         word = "faster" if ratio >= 1 else "slower"
-        parts.append(f"{significant(max(ratio, 1 / ratio), 2)}× {word}")
+        parts.append(f"{significant(max(ratio, 1 / ratio), 2)}\u00d7 {word}")
     sealed = score in model.sealed and score in other.sealed
     a, b = (m.sealed.get(score) if sealed else m.validation.get(score) for m in (model, other))
     if a and b:
         where = "sealed test" if sealed else "validation"
         apart = "" if a.low > b.high or b.low > a.high else ", intervals overlap"
         parts.append(f"{a.value - b.value:+.3f} {metric_label(score)} ({where}{apart})")
-    return " at ".join(parts) or "–"
+    return " at ".join(parts) or NOTHING
 
 
 def write(results: Results, model_name: str, path: Path) -> None:
@@ -130,7 +153,8 @@ def _card(results: Results, model: Model) -> str:
         "\n>\n".join(warnings),
         chosen,
         "## Task",
-        f"{_plain(results.title)} (task {_plain(results.task)}). Searched to {_plain(bounds(results))}.",
+        f"{_plain(results.title)} (task {_plain(results.task)}).",
+        f"Searched to {_plain(bounds(results))}.",
         "## Data and split",
         _list(results.data),
         "## Architecture",
@@ -138,9 +162,13 @@ def _card(results: Results, model: Model) -> str:
         _table(("parameter", "value"), (model.config or {}).items()),
         "## Scores",
         _scores(model),
-        "The intervals are 95 % bootstrap intervals, resampled by patient. The architecture and its"
-        " weights were picked on the validation part, so its validation score is optimistic; the"
-        " sealed test part was opened once, at the end.",
+        "The intervals are 95 % bootstrap intervals, resampled by patient. The search picks on the"
+        " validation part, so scores there are optimistic. "
+        + (
+            "The sealed test part was opened once, at the end."
+            if model.sealed
+            else "The sealed test part has not been opened."
+        ),
         "## Costs",
         _table(("cost", "value"), _costs(model)),
         "Latency: the exported ONNX file in onnxruntime on the host CPU, one thread, batch of one.",
@@ -156,11 +184,7 @@ def _card(results: Results, model: Model) -> str:
         "## How the file was verified",
         _verification(model),
         "## Limits",
-        "- " + NOT_CLINICAL,
-        "- Scores hold for the data above; other scanners, protocols, sites or patients may differ.",
-        "- Latency holds for the machine it was measured on; measure again on the device it is for.",
-        "- The output is not calibrated by the search and no subgroup was examined unless said"
-        " above.",
+        _LIMITS,
         "## Run",
         _list(results.run),
     ]
@@ -213,7 +237,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
     if not lines:
         return ""
     return "\n".join(
-        f"| {line} |" for line in (" | ".join(head), "|".join(["---"] * len(head)), *lines)
+        f"| {line} |" for line in (" | ".join(head), " | ".join(["---"] * len(head)), *lines)
     )
 
 

@@ -1,6 +1,7 @@
 """The figures of the report, each a pure function of the results."""
 
 import html
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,12 @@ BASELINE_COLOUR = "#5f6b7a"
 INK = "#1f2933"
 FAINT = "#e6e9ee"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+FRONT_HEIGHT = 560
+FRONT_MARGIN = {"l": 64, "r": 14, "t": 12, "b": 54}
+PLOT_WIDTHS = (232.0, 1130.0)  # of the front's plot, on a phone and on a wide page
+LABEL_SIZE = 12
+LABEL_HEIGHT = 18.0
+DOWN = "triangle-down-open"
 MAX_DIMENSIONS = 12
 COLUMNS = 6
 
@@ -39,27 +46,33 @@ def front(results: Results) -> go.Figure:
     models = [m for m in results.models if _has(m.validation, score) and _latency(m.costs)]
     best = [m for m in models if m.origin == "search"]
     others = [m for m in models if m.origin != "search"]
-    trials = [t for t in _searched(results) if score in t["scores"] and _latency(t["costs"])]
-    figure = _figure(height=560, margin={"l": 64, "r": 14, "t": 12, "b": 54})
+    shown = {m.trial for m in best}
+    trials = [
+        t
+        for t in _searched(results)
+        if _has(t["scores"], score) and _latency(t["costs"]) and t["number"] not in shown
+    ]
+    figure = _figure(height=FRONT_HEIGHT, margin=FRONT_MARGIN)
     if not models and not trials:
         return _nothing(figure, "No model was trained")
 
-    ends = [end for m in best for end in (m.validation[score].low, m.validation[score].high)]
-    ends += [m.validation[score].value for m in others]
-    low, high = _padded(ends or [t["scores"][score] for t in trials], below=0.06, above=0.12)
-    inside = [t for t in trials if t["scores"][score] >= low]
-    outside = [t for t in trials if t["scores"][score] < low]
+    low, high = _span(best, others, trials, score)
+    edge = low + 0.02 * (high - low)
     for family, colour in colours.items():
-        for group, symbol in ((inside, "circle"), (outside, "triangle-down-open")):
-            mine = [t for t in group if t["family"] == family]
-            figure.add_scatter(
-                x=[t["costs"]["latency_ms"] for t in mine],
-                y=[max(t["scores"][score], low + 0.012 * (high - low)) for t in mine],
-                mode="markers",
-                marker={"size": 8, "color": colour, "opacity": 0.38, "symbol": symbol},
-                text=[_trial_hover(t, score) for t in mine],
-                **_named(family),
-            )
+        mine = [t for t in trials if t["family"] == family]
+        figure.add_scatter(
+            x=[t["costs"]["latency_ms"] for t in mine],
+            y=[max(t["scores"][score], edge) for t in mine],
+            mode="markers",
+            marker={
+                "size": 8,
+                "color": colour,
+                "opacity": 0.38,
+                "symbol": ["circle" if t["scores"][score] >= edge else DOWN for t in mine],
+            },
+            text=[_trial_hover(t, score) for t in mine],
+            **_named(family),
+        )
     figure.add_scatter(
         x=[m.costs["latency_ms"] for m in best],
         y=[m.validation[score].value for m in best],
@@ -90,11 +103,13 @@ def front(results: Results) -> go.Figure:
         )
     figure.add_scatter(
         x=[m.costs["latency_ms"] for m in others],
-        y=[m.validation[score].value for m in others],
+        y=[max(m.validation[score].value, edge) for m in others],
         mode="markers",
         marker={
             "size": 11,
-            "symbol": "diamond-open",
+            "symbol": [
+                "diamond-open" if m.validation[score].value >= edge else DOWN for m in others
+            ],
             "color": BASELINE_COLOUR,
             "line": {"width": 2},
         },
@@ -119,41 +134,57 @@ def front(results: Results) -> go.Figure:
         range=[left, right],
         tickvals=ticks,
         ticktext=[significant(t) for t in ticks],
-        title_text="Latency in ms, batch of 1, one CPU thread (log scale)",
+        title_text="Latency in ms (log scale)",
         **_grid(),
     )
     figure.update_yaxes(
         range=[low, high], title_text=f"{metric_label(score)}, validation part", **_grid()
     )
-    size = (280.0, 1130.0, 560 - 12 - 54)
+    height = float(FRONT_HEIGHT - FRONT_MARGIN["t"] - FRONT_MARGIN["b"])
+
+    def across(latency: float) -> float:
+        return (math.log10(latency) - left) / (right - left)
+
+    def down(value: float) -> float:
+        return (high - max(value, edge)) / (high - low) * height
+
+    ordered = (*chosen, *(m for m in best if m not in chosen), *others)
     points = [
         _Point(
-            x=(math.log10(m.costs["latency_ms"]) - left) / (right - left),
-            y=(high - m.validation[score].value) / (high - low) * size[2],
-            text=_label(m, best, results),
+            x=across(m.costs["latency_ms"]),
+            y=down(m.validation[score].value),
+            text=_label(m, best, results, edge),
+            bold=m.name == results.chosen,
         )
-        for m in (*chosen, *(m for m in best if m not in chosen), *others)
+        for m in ordered
     ]
-    ordered = (*chosen, *(m for m in best if m not in chosen), *others)
-    for model, point, place in zip(ordered, points, _places(points, size), strict=True):
+    obstacles = _step(
+        [(across(m.costs["latency_ms"]), down(m.validation[score].value)) for m in best]
+    )
+    for m in best:
+        x, interval = across(m.costs["latency_ms"]), m.validation[score]
+        top, bottom = down(interval.high), down(interval.low)
+        obstacles.append(_Box(x0=x, x1=x, left=-5, right=5, top=top, bottom=bottom))
+    for model, point, place in zip(
+        ordered, points, _places(points, obstacles, (*PLOT_WIDTHS, height)), strict=True
+    ):
         if place is None:
             continue
-        bold = model.name == results.chosen
         colour = colours.get(model.family, INK) if model.origin == "search" else BASELINE_COLOUR
         figure.add_annotation(
             x=math.log10(model.costs["latency_ms"]),
-            y=model.validation[score].value,
-            text=f"<b>{html.escape(point.text)}</b>" if bold else html.escape(point.text),
-            ax=place[0],
-            ay=place[1],
-            xanchor="left" if place[0] > 0 else "right",
+            y=max(model.validation[score].value, edge),
+            text=f"<b>{html.escape(point.text)}</b>" if point.bold else html.escape(point.text),
+            ax=place.dx,
+            ay=place.dy,
+            xanchor=place.anchor,
             yanchor="middle",
             showarrow=True,
             arrowhead=0,
             arrowwidth=1,
             arrowcolor="#9aa5b1",
-            standoff=13 if bold else 7,
-            font={"size": LABEL_SIZE, "color": INK if bold else colour},
+            standoff=13 if point.bold else 7,
+            font={"size": LABEL_SIZE, "color": INK if point.bold else colour},
             bgcolor="rgba(255,255,255,0.82)",
             borderpad=1,
         )
@@ -161,51 +192,61 @@ def front(results: Results) -> go.Figure:
 
 
 def families(results: Results) -> go.Figure:
-    """Every trial's score by family; what has no score sits in a band below."""
+    """Every trial's score by family; what has no score sits in a band to the left."""
     colours, score = palette(results), results.score
-    figure = _figure(height=400, margin={"l": 64, "r": 14, "t": 12, "b": 44})
-    scored = [t["scores"][score] for t in results.trials if score in t["scores"]]
-    if not results.trials:
-        return _nothing(figure, "No trial was asked for")
-    low, high = _padded(scored or [0.0, 1.0], below=0.05, above=0.05)
-    floor = low - 0.09 * (high - low)
     groups = [
         (f, c, [t for t in _searched(results) if t["family"] == f]) for f, c in colours.items()
     ]
     rest = [t for t in results.trials if t["origin"] != "search"]
     if rest:
         groups.append(("baselines", BASELINE_COLOUR, rest))
-    for column, (name, colour, trials) in enumerate(groups):
-        for missing in (False, True):
-            mine = [t for t in trials if (score not in t["scores"]) == missing]
-            symbol = "x-thin-open" if missing else "circle" if name in colours else "diamond-open"
+    room = 24 + int(7.5 * max((len(name) for name, _, _ in groups), default=0))
+    figure = _figure(
+        height=70 + 52 * max(len(groups), 1), margin={"l": min(room, 130), "r": 14, "t": 8, "b": 54}
+    )
+    if not results.trials:
+        return _nothing(figure, "No trial was asked for")
+    scored = [t["scores"][score] for t in results.trials if _has(t["scores"], score)]
+    low, high = _padded(scored or [0.0, 1.0], below=0.05, above=0.05)
+    floor = low - 0.12 * (high - low)
+    for row, (name, colour, trials) in enumerate(groups):
+        with_score = [t for t in trials if _has(t["scores"], score)]
+        without = [t for t in trials if not _has(t["scores"], score)]
+        for mine, symbol, thick in (
+            (with_score, "circle" if name in colours else "diamond-open", name not in colours),
+            (without, "x-thin-open", True),
+        ):
             figure.add_scatter(
-                x=_jittered(column, len(mine)),
-                y=[floor if missing else t["scores"][score] for t in mine],
+                x=[t["scores"].get(score, floor) for t in mine],
+                y=_jittered(row, len(mine)),
                 mode="markers",
                 marker={
                     "size": 9,
                     "color": colour,
                     "opacity": 0.75,
                     "symbol": symbol,
-                    "line": {"width": 2 if missing or name not in colours else 0},
+                    "line": {"width": 2 if thick else 0},
                 },
                 text=[_trial_hover(t, score) for t in mine],
                 **_named(name),
             )
-        middle = [t["scores"][score] for t in trials if score in t["scores"]]
-        _median(figure, column, middle)
-    figure.add_hline(y=(floor + low) / 2, line={"color": "#9aa5b1", "width": 1, "dash": "dot"})
-    ticks = _linear_ticks(low, high)
-    figure.update_xaxes(
+        if name in colours and len(with_score) > 1:
+            middle = statistics.median(t["scores"][score] for t in with_score)
+            figure.add_scatter(
+                x=[middle, middle], y=[row - 0.36, row + 0.36], legendgroup=name, **_BAR
+            )
+    figure.add_vline(x=(floor + low) / 2, line={"color": "#9aa5b1", "width": 1, "dash": "dot"})
+    ticks = [t for t in _linear_ticks(low, high) if t - floor > 0.2 * (high - floor)]
+    figure.update_yaxes(
         tickvals=list(range(len(groups))),
         ticktext=[html.escape(name) for name, _, _ in groups],
-        range=[-0.6, len(groups) - 0.4],
+        range=[len(groups) - 0.4, -0.6],
     )
-    figure.update_yaxes(
-        range=[floor - 0.05 * (high - low), high],
+    figure.update_xaxes(
+        range=[floor - 0.06 * (high - low), high],
         tickvals=[floor, *ticks],
         ticktext=["no score", *(f"{t:g}" for t in ticks)],
+        tickangle=0,
         title_text=f"{metric_label(score)}, validation part",
         **_grid(),
     )
@@ -236,11 +277,17 @@ def curves(results: Results) -> go.Figure:
                 "width": 2.6 if strong else 1.1,
                 "dash": "solid" if searched else "dot",
             },
-            opacity=1.0 if strong else 0.75 if not searched else 0.28,
+            opacity=1.0 if strong else 0.75 if not searched else 0.4,
             text=[_trial_hover(trial, score)] * len(points),
             **_named(trial["family"] if searched else "baselines"),
         )
-    figure.update_xaxes(title_text="Epoch", **_grid())
+    last = max(max(trace.x) for trace in figure.data)
+    figure.update_xaxes(
+        title_text="Epoch",
+        range=[1 - 0.02 * last, 1.02 * last],
+        tickvals=sorted({max(1, round(t)) for t in _linear_ticks(0, max(last, 2))}),
+        **_grid(),
+    )
     figure.update_yaxes(title_text=f"{metric_label(score)}, validation part", **_grid())
     return figure
 
@@ -259,15 +306,19 @@ def dimensions(results: Results) -> go.Figure:
         for k in (0, 1)
         for n in (band + [""] * COLUMNS)[:COLUMNS]
     ]
+    rows = 3 * len(bands) - 1  # score, latency, and a gap between bands
+    plots: list[dict[str, Any] | None] = [{}] * COLUMNS
     figure = make_subplots(
-        rows=2 * len(bands),
+        rows=rows,
         cols=COLUMNS,
+        specs=[[None] * COLUMNS if row % 3 == 2 else plots for row in range(rows)],
+        row_heights=[0.2 if row % 3 == 2 else 1.0 for row in range(rows)],
         subplot_titles=titles,
         horizontal_spacing=0.022,
-        vertical_spacing=0.09 / len(bands),
+        vertical_spacing=0.03 / len(bands),
     )
     figure.update_layout(
-        **_layout(height=60 + 400 * len(bands), margin={"l": 64, "r": 8, "t": 34, "b": 36})
+        **_layout(height=50 + 390 * len(bands), margin={"l": 64, "r": 8, "t": 34, "b": 36})
     )
     figure.update_annotations(font={"size": 13, "color": INK})
     scored = [t["scores"][score] for t in trials if score in t["scores"]]
@@ -277,7 +328,7 @@ def dimensions(results: Results) -> go.Figure:
     )
     ticks = _log_ticks(*spans[1])
     for k, name in enumerate(names):
-        first, column = 2 * (k // COLUMNS) + 1, k % COLUMNS + 1
+        first, column = 3 * (k // COLUMNS) + 1, k % COLUMNS + 1
         mine = [t for t in trials if name in t["config"]]
         values = _ordered({t["config"][name] for t in mine})
         for offset, pick in enumerate((_score_of(score), _latency_of)):
@@ -297,10 +348,19 @@ def dimensions(results: Results) -> go.Figure:
                         col=column,
                         **_named(family),
                     )
-                _median(figure, place, [v for t in here if (v := pick(t)) is not None], row, column)
+                if len(here) > 1:
+                    middle = statistics.median(pick(t) for t in here)
+                    figure.add_scatter(
+                        x=[place - 0.36, place + 0.36],
+                        y=[middle, middle],
+                        row=row,
+                        col=column,
+                        **_BAR,
+                    )
             figure.update_xaxes(
                 tickvals=list(range(len(values))),
-                ticktext=[html.escape(value_text(v)) for v in values] if offset else [""],
+                ticktext=[html.escape(value_text(v)) for v in values],
+                showticklabels=offset == 1,
                 range=[-0.6, len(values) - 0.4],
                 tickfont={"size": 11},
                 row=row,
@@ -325,14 +385,10 @@ def dimensions(results: Results) -> go.Figure:
             )
     for k in range(len(names), len(bands) * COLUMNS):
         for offset in (0, 1):
-            at = {"row": 2 * (k // COLUMNS) + 1 + offset, "col": k % COLUMNS + 1}
-            figure.update_xaxes(visible=False, **at)
-            figure.update_yaxes(visible=False, **at)
+            cell = {"row": 3 * (k // COLUMNS) + 1 + offset, "col": k % COLUMNS + 1}
+            figure.update_xaxes(visible=False, **cell)
+            figure.update_yaxes(visible=False, **cell)
     return figure
-
-
-LABEL_SIZE = 12
-LABEL_HEIGHT = 18.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,78 +398,174 @@ class _Point:
     x: float
     y: float
     text: str
+    bold: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Box:
-    """A rectangle that hangs on a point, so that it moves when the page gets narrower."""
+    """A rectangle whose edges hang on shares of the width, so that it moves with the page.
 
-    x: float
+    At plot width w it reaches from x0 * w + left to x1 * w + right.
+    """
+
+    x0: float
+    x1: float
     left: float
     right: float
     top: float
     bottom: float
 
-    def clear_of(self, other: "_Box", widths: Iterable[float]) -> bool:
-        """The two touch at no page width: above or below, or the same one is left at all widths."""
-        if self.top >= other.bottom or other.top >= self.bottom:
-            return True
-        gaps = [(self.x - other.x) * w for w in widths]
-        return all(g + self.left >= other.right for g in gaps) or all(
-            -g + other.left >= self.right for g in gaps
+    def clear_of(self, other: "_Box", widths: Sequence[float]) -> bool:
+        """The two touch at no width: one is above the other, or left of it, at all of them."""
+        return (
+            self.top >= other.bottom
+            or other.top >= self.bottom
+            or all(self._left_of(other, w) for w in widths)
+            or all(other._left_of(self, w) for w in widths)
         )
+
+    def within(self, width: float, height: float) -> bool:
+        """Nothing sticks out of a plot of this size."""
+        across = self.x0 * width + self.left >= 0 and self.x1 * width + self.right <= width
+        return across and self.top >= 0 and self.bottom <= height
+
+    def _left_of(self, other: "_Box", width: float) -> bool:
+        return self.x1 * width + self.right <= other.x0 * width + other.left
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """A label's offset in pixels from its point, and which part of the text hangs there.
+
+    Its box is the text's; its leader is the box around the line from the point to the text.
+    """
+
+    dx: int
+    dy: int
+    anchor: str
+    box: _Box
+    leader: _Box
+
+
+def _step(points: Sequence[tuple[float, float]]) -> list[_Box]:
+    """The horizontal and vertical pieces of the line through a front's points."""
+    boxes = []
+    for (x, y), (right, below) in itertools.pairwise(points):
+        top, bottom = sorted((y, below))
+        boxes.append(_Box(x0=x, x1=right, left=0, right=0, top=y - 2, bottom=y + 2))
+        boxes.append(_Box(x0=right, x1=right, left=-2, right=2, top=top, bottom=bottom))
+    return boxes
 
 
 def _places(
-    points: Sequence[_Point], size: tuple[float, float, float]
-) -> list[tuple[float, float] | None]:
-    """Offset in pixels of a label for every point, or None where there is no room.
+    points: Sequence[_Point], lines: Sequence[_Box], size: tuple[float, float, float]
+) -> list[_Place | None]:
+    """Where each point's label goes, or None where there is no room for it.
 
-    Greedy: each label takes the nearest place that covers neither a label nor a point, at the
-    narrowest and the widest plot; what holds at both holds between, as gaps are linear in width.
-    Where no such place is left, a label may cover points, but never a label.
+    Greedy: each label takes the nearest place that covers neither a label, a point nor a line, at
+    the narrowest and the widest plot; what holds at both holds between, as gaps are linear in the
+    width. Where no such place is left a label may cover leaders, then lines, then points, but
+    never a label.
     """
-    narrow, wide, height = size
-    markers = [_Box(x=p.x, left=-8, right=8, top=p.y - 8, bottom=p.y + 8) for p in points]
-    steps = sorted(range(-260, 261, 6), key=abs)
-    offsets = sorted(
-        ((side * reach, dy) for dy in steps for reach in (14, 26, 44) for side in (1, -1)),
-        key=lambda o: math.hypot(*o),
-    )
+    *widths, height = size
+    markers = [_marker(p) for p in points]
     taken: list[_Box] = []
-    places: list[tuple[float, float] | None] = []
+    leaders: list[_Box] = []
+    places: list[_Place | None] = []
     for point in points:
-        length = 0.61 * LABEL_SIZE * len(point.text) + 8
-        found = None
-        for obstacles in (markers, []):
-            for dx, dy in offsets:
-                left, right = (dx - 2, dx + length) if dx > 0 else (dx - length, dx + 2)
-                top, bottom = point.y + dy - LABEL_HEIGHT / 2, point.y + dy + LABEL_HEIGHT / 2
-                box = _Box(x=point.x, left=left, right=right, top=top, bottom=bottom)
-                fits = all(
-                    0 <= point.x * w + left and point.x * w + right <= w for w in (narrow, wide)
+        free = [
+            place
+            for place in _around(point)
+            if all(place.box.within(w, height) for w in widths)
+            and all(place.box.clear_of(box, widths) for box in (*taken, _marker(point)))
+        ]
+        chosen = next(
+            (
+                place
+                for obstacles, crossed in (
+                    ((*markers, *lines, *leaders), taken),
+                    ((*markers, *lines), ()),
+                    (markers, ()),
+                    ((), ()),
                 )
-                if (
-                    fits
-                    and top >= 0
-                    and bottom <= height
-                    and all(box.clear_of(o, (narrow, wide)) for o in (*taken, *obstacles))
-                ):
-                    found = (float(dx), float(dy))
-                    taken.append(box)
-                    break
-            if found:
-                break
-        places.append(found)
+                for place in free
+                if all(place.box.clear_of(box, widths) for box in obstacles)
+                and all(place.leader.clear_of(box, widths) for box in crossed)
+            ),
+            None,
+        )
+        if chosen:
+            taken.append(chosen.box)
+            leaders.append(chosen.leader)
+        places.append(chosen)
     return places
 
 
-def _label(model: Model, best: Sequence[Model], results: Results) -> str:
+def _around(point: _Point) -> list[_Place]:
+    """Places for a label around its point, the nearest first."""
+    length = (0.63 if point.bold else 0.57) * LABEL_SIZE * len(point.text) + 8
+    places = []
+    for dy in range(-260, 261, 5):
+        top, bottom = point.y + dy - LABEL_HEIGHT / 2, point.y + dy + LABEL_HEIGHT / 2
+        for dx in (16, -16, 0, 32, -32, 60, -60):
+            for anchor, share in (("left", 0.0), ("center", 0.5), ("right", 1.0)):
+                left = dx - share * length
+                box = _Box(
+                    x0=point.x,
+                    x1=point.x,
+                    left=left - 2,
+                    right=left + length + 2,
+                    top=top,
+                    bottom=bottom,
+                )
+                leader = _Box(
+                    x0=point.x,
+                    x1=point.x,
+                    left=min(dx, -2),
+                    right=max(dx, 2),
+                    top=min(point.y, bottom),
+                    bottom=max(point.y, top),
+                )
+                gap = max(left, -left - length, 0.0), max(abs(dy) - LABEL_HEIGHT / 2, 0.0)
+                away = math.hypot(*gap) + 0.04 * abs(left + length / 2) + 0.1 * abs(dx)
+                place = _Place(dx=dx, dy=dy, anchor=anchor, box=box, leader=leader)
+                places.append((away, place))
+    return [place for _, place in sorted(places, key=lambda scored: scored[0])]
+
+
+def _marker(point: _Point) -> _Box:
+    half = 14 if point.bold else 9
+    return _Box(
+        x0=point.x, x1=point.x, left=-half, right=half, top=point.y - half, bottom=point.y + half
+    )
+
+
+def _span(
+    best: Sequence[Model], others: Sequence[Model], trials: Sequence[Trial], score: str
+) -> tuple[float, float]:
+    """Scores the front's axis shows: the front's intervals and the baselines not far below."""
+    ends = [end for m in best for end in (m.validation[score].low, m.validation[score].high)]
+    values = [m.validation[score].value for m in others]
+    if ends:
+        reach = min(ends) - 0.6 * (max(ends) - min(ends))
+        ends += [v for v in values if v >= reach]
+    return _padded(ends or values or [t["scores"][score] for t in trials], below=0.1, above=0.12)
+
+
+def _label(model: Model, best: Sequence[Model], results: Results, edge: float) -> str:
     if model.name != results.chosen or model not in best:
-        return model.name
+        value = model.validation[results.score].value
+        return f"{model.name} ({value:.3f})" if value < edge else model.name
     scores = [m.validation[results.score].value for m in best]
     at_knee = best[knee(scores, [m.costs["latency_ms"] for m in best])] is model
     return f"{model.name}, the knee" if at_knee and len(best) > 2 else f"{model.name}, chosen"
+
+
+_BAR: dict[str, Any] = {
+    "mode": "lines",
+    "line": {"color": INK, "width": 2},
+    "hoverinfo": "skip",
+}
 
 
 def _layout(*, height: int, margin: Mapping[str, int]) -> dict[str, Any]:
@@ -516,23 +668,6 @@ def _linear_ticks(low: float, high: float) -> list[float]:
 def _jittered(centre: float, number: int) -> list[float]:
     """Places beside a centre, spread by the golden ratio: even, and the same every time."""
     return [centre + 0.5 * (((i + 1) * 0.618034) % 1 - 0.5) for i in range(number)]
-
-
-def _median(
-    figure: go.Figure, centre: float, values: Sequence[float], row: Any = None, col: Any = None
-) -> None:
-    if len(values) < 2:
-        return
-    middle = statistics.median(values)
-    figure.add_scatter(
-        x=[centre - 0.36, centre + 0.36],
-        y=[middle, middle],
-        mode="lines",
-        line={"color": INK, "width": 2},
-        hoverinfo="skip",
-        row=row,
-        col=col,
-    )
 
 
 def _dimensions(trials: Sequence[Trial]) -> list[str]:

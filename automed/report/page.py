@@ -17,6 +17,7 @@ from automed.report.results import Interval, Model, Results
 
 STATES = ("complete", "infeasible", "failed", "paused", "lowered")
 MAX_REASONS = 20
+MAX_LETTERS = 300
 
 
 def write(results: Results, path: Path) -> None:
@@ -41,18 +42,14 @@ def _page(results: Results) -> str:
     }
     environment.globals |= {"ms": card.milliseconds, "bytes": card.size, "amount": card.count}
     chosen = next((m for m in results.models if m.name == results.chosen), None)
-    rival = _rival(results)
     states = Counter(t["state"] for t in results.trials)
     broken = [t for t in results.trials if t["state"] in ("failed", "infeasible")]
     return environment.get_template("page.html").render(
         r=results,
         metric=card.metric_label(results.score),
         chosen=chosen,
-        rival=rival,
-        tiles=_tiles(results, chosen, rival) if chosen else [],
-        against={m.name: card.compare(chosen, m, results.score) for m in results.baselines}
-        if chosen
-        else {},
+        tiles=_tiles(results, chosen) if chosen else [],
+        against=_against(results, chosen) if chosen else {},
         metrics=_metrics(results),
         palette=figures.palette(results),
         baseline_colour=figures.BASELINE_COLOUR,
@@ -69,6 +66,8 @@ def _page(results: Results) -> str:
         broken=broken[:MAX_REASONS],
         num_broken=len(broken),
         reasons={t["number"]: _reason(t) for t in broken},
+        methods=any(m.family != m.name for m in results.baselines),
+        opened=any(m.sealed for m in results.models),
         bounds=card.bounds(results),
         not_clinical=card.NOT_CLINICAL,
         plotly=Markup(get_plotlyjs()),
@@ -89,7 +88,15 @@ def _rival(results: Results) -> Model | None:
     return max(scored, key=lambda m: sign * m.validation[results.score].value, default=None)
 
 
-def _tiles(results: Results, model: Model, rival: Model | None) -> list[tuple[str, str, str]]:
+def _against(results: Results, chosen: Model) -> dict[str, tuple[str, str]]:
+    """Baseline to how the chosen model stands against it: (latency, score)."""
+    texts = {m.name: card.compare(chosen, m, results.score) for m in results.baselines}
+    return {
+        name: (text.partition(" at ")[0], text.partition(" at ")[2]) for name, text in texts.items()
+    }
+
+
+def _tiles(results: Results, model: Model) -> list[tuple[str, str, str]]:
     """(label, figure, remark) of what a reader asks first about the chosen model."""
     metric, costs = card.metric_label(results.score), model.costs
     sealed = model.sealed.get(results.score)
@@ -97,7 +104,7 @@ def _tiles(results: Results, model: Model, rival: Model | None) -> list[tuple[st
     tiles = [
         (
             f"{metric}, {'sealed test' if sealed else 'validation (test still sealed)'}",
-            f"{shown.value:.3f}" if shown else "–",
+            f"{shown.value:.3f}" if shown else card.NOTHING,
             f"95 % interval {shown.low:.3f} to {shown.high:.3f}" if shown else "",
         ),
         (
@@ -112,10 +119,9 @@ def _tiles(results: Results, model: Model, rival: Model | None) -> list[tuple[st
             f"{card.count(costs.get('macs'))} multiply-accumulates",
         ),
     ]
-    if rival:
-        text = card.compare(model, rival, results.score)
-        ratio, _, rest = text.partition(" at ")
-        tiles.append((f"Against {rival.name}, the best baseline", ratio, rest and f"at {rest}"))
+    if rival := _rival(results):
+        ratio, gain = _against(results, model)[rival.name]
+        tiles.append((f"Against {rival.name}", ratio, f"{gain}; the most accurate baseline"))
     return tiles
 
 
@@ -127,9 +133,9 @@ def _metrics(results: Results) -> list[str]:
 
 def _reason(trial: Mapping[str, Any]) -> str:
     if trial["failure"]:
-        return str(trial["failure"])
+        return str(trial["failure"])[:MAX_LETTERS]
     return ", ".join(
-        f"{card.metric_label(name)} {100 * over:.0f} % over its limit"
+        f"{card.cost_label(name)} {100 * over:.0f} % over its limit"
         for name, over in trial["violations"].items()
         if over > 0
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Interval:
     """A score with its 95 % bootstrap interval."""
 
@@ -50,6 +50,23 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The chosen model against a baseline on the sealed part.
+
+    Attributes:
+        model: Name of the chosen model.
+        baseline: Name of the baseline.
+        difference: Score of the model minus that of the baseline, bootstrap paired by patient.
+        speedup: The baseline's latency divided by the model's.
+    """
+
+    model: str
+    baseline: str
+    difference: Interval
+    speedup: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """One search, told to its reader.
 
@@ -68,6 +85,7 @@ class Results:
         data: (label, text) facts on the data and its split.
         run: (label, text) facts on the run: versions, seed, devices, times.
         complete: Whether the search spent its budget; False after an interruption.
+        comparisons: The chosen model against every baseline; empty while the test part is sealed.
     """
 
     task: str
@@ -83,6 +101,7 @@ class Results:
     data: tuple[tuple[str, str], ...]
     run: tuple[tuple[str, str], ...]
     complete: bool = True
+    comparisons: tuple[Comparison, ...] = ()
 
     @property
     def front(self) -> tuple[Model, ...]:
@@ -108,6 +127,19 @@ class Results:
             rows.append(row | dict(m.costs) | {"artefact": m.artefact or ""})
         return pd.DataFrame(rows)
 
+    def trial_table(self) -> pd.DataFrame:
+        """One row a trial: number, name, family, state, scores, costs, config, reason."""
+        plain = ("number", "name", "family", "state", "epochs")
+        rows = [
+            {name: t[name] for name in plain}
+            | dict(t["scores"])
+            | dict(t["costs"])
+            | {f"config_{name}": value for name, value in t["config"].items()}
+            | {"failure": t["failure"] or ""}
+            for t in self.trials
+        ]
+        return pd.DataFrame(rows)
+
     def save(self, path: Path) -> None:
         """Write JSON through a temporary neighbour, so that no half-written file is left."""
         scratch = path.with_suffix(".tmp")
@@ -128,5 +160,10 @@ class Results:
             )
             for m in raw.pop("models")
         )
-        pairs = {k: tuple((a, b) for a, b in raw.pop(k)) for k in ("data", "run")}
-        return cls(models=models, trials=tuple(raw.pop("trials")), **pairs, **raw)
+        comparisons = tuple(
+            Comparison(**c | {"difference": Interval(**c["difference"])})
+            for c in raw.pop("comparisons")
+        )
+        data, run = (tuple((a, b) for a, b in raw.pop(k)) for k in ("data", "run"))
+        trials = tuple(raw.pop("trials"))
+        return cls(models=models, trials=trials, data=data, run=run, comparisons=comparisons, **raw)

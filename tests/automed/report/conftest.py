@@ -151,7 +151,7 @@ def baseline_trial(number: int, name: str, rng: random.Random) -> dict[str, Any]
 @pytest.fixture
 def results() -> Results:
     """A finished search as a real one looks: 32 trials, a front of six and six baselines."""
-    rng = random.Random(11)
+    rng = random.Random(24)
     baselines = [baseline_trial(i, name, rng) for i, name in enumerate(BASELINES)]
     names = list(FAMILIES)
     searched = [trial_of(i, names[i % 5], rng) for i in range(6, 38)]
@@ -176,7 +176,7 @@ def results() -> Results:
         reason=f"{chosen} is the knee of the front: beyond it each further point of AUC costs "
         "more than it is worth in latency.",
         data=(
-            ("Images", "2,400 patches of 64 × 64, one channel"),
+            ("Images", "2,400 patches of 64 by 64, one channel"),
             ("Patients", "600 (simulated)"),
             ("Classes", "benign 1,420, malignant 980"),
             ("Split", "by patient: 60 % training, 20 % validation, 20 % sealed test"),
@@ -227,5 +227,3 @@ def hostile(results: Results) -> Results:
         data=((evil, evil),),
         run=((evil, evil),),
     )
-
-

@@ -1,0 +1,287 @@
+"""What a search comes to: its final front, the model to take, and the sealed part opened once."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import automed
+from automed import registry
+from automed.data.dataset import Dataset
+from automed.data.splits import Parts
+from automed.errors import BudgetError, ExportError
+from automed.evaluate import Job, architecture
+from automed.exporters import NOTICE, outputs
+from automed.finalists import Finalist, exported, final_front, near_front, timed
+from automed.front import knee
+from automed.measure import intervals, latency
+from automed.problems import Problem
+from automed.report.results import Comparison, Interval, Model, Results
+from automed.trial import SEARCH, Outcome, Trial
+
+ARTEFACTS = "models"
+
+Facts = Iterable[tuple[str, str]]
+Step = Callable[[str], None]
+
+
+def conclude(
+    job: Job,
+    parts: Parts,
+    trials: Iterable[tuple[Trial, Outcome]],
+    baselines: Iterable[tuple[Trial, Outcome]],
+    weights: Callable[[Trial], bytes],
+    folder: Path,
+    *,
+    complete: bool,
+    facts: Facts,
+    step: Step,
+) -> Results:
+    """Everything a reader gets, from the record of a search; artefacts land in the run folder.
+
+    The sealed part is opened only after a complete search, when the model has been chosen.
+
+    Args:
+        job: What the search was about.
+        parts: Its data.
+        trials: Trials and outcomes of the search.
+        baselines: The same of unsearched networks.
+        weights: Gives a trial's checkpoint.
+        folder: The run folder.
+        complete: Whether the search spent its budget.
+        facts: (label, text) on the run, for the report.
+        step: Told what is being done.
+
+    Raises:
+        BudgetError: No trial was trained to its end.
+        ExportError: No model of the front could be exported and verified.
+    """
+    trials, task = list(trials), job.task
+    near = near_front(trials, task.objectives)
+    if not near:
+        raise BudgetError(_nothing_trained(trials, task.limits))
+    unsearched = [(t, o) for t, o in baselines if o.state == "complete"]
+    finalists, failures = exported(
+        job, parts.train, parts.val, [*near, *unsearched], weights, metadata(job, parts), step
+    )
+    step("timing the front and the baselines together")
+    latencies, reference_ms = timed(job, finalists)
+    problem: Problem = registry.part("problem", task.problem).PROBLEM
+    scores = {
+        f.name: float(problem.scores(f.validation, parts.val.labels)[task.score][0])
+        for f in finalists
+    }
+    medians = {name: known.median_ms for name, known in latencies.items()}
+    searched = final_front(finalists, scores, medians, task.objectives, task.score)
+    if not searched:
+        raise ExportError(f"no model of the front could be verified: {failures[0]}")
+    kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
+    chosen = searched[knee([scores[f.name] for f in searched], [medians[f.name] for f in searched])]
+    sealed: Dataset | None = None
+    sealed_outputs: dict[str, NDArray[np.float32]] = {}
+    if complete:
+        step("opening the sealed test part, once")
+        sealed = parts.sealed.open()
+        sealed_outputs = {f.name: outputs(f.runner, sealed.images) for f in kept}
+    _write(folder / ARTEFACTS, searched, registry.part("exporter", job.exporter).SUFFIX)
+    suffix = registry.part("exporter", job.exporter).SUFFIX
+    judge = _Judge(problem, job.seed, parts.val, sealed, sealed_outputs)
+    models = tuple(judge.model(f, latencies[f.name], suffix) for f in kept)
+    return Results(
+        task=task.name,
+        title=task.title,
+        simulated=SIMULATED if parts.train.simulated else None,
+        score=task.score,
+        objectives=dict(task.objectives),
+        limits=dict(task.limits),
+        models=models,
+        trials=tuple(_told(t, o, medians, reference_ms) for t, o in trials),
+        chosen=chosen.name,
+        reason=_reason(models, chosen.name, task.score),
+        data=(("images", parts.train.description), *parts.facts, *_notes(parts.train)),
+        run=(*facts, *(("not exported", text) for text in failures)),
+        complete=complete,
+        comparisons=judge.comparisons(chosen, models, task.score),
+    )
+
+
+SIMULATED = (
+    "The images are simulated: a procedural phantom of the lung, no patient stands behind them. "
+    "Scores on it say nothing about real scans; give your own with --data."
+)
+
+
+def metadata(job: Job, parts: Parts) -> dict[str, str]:
+    """What an artefact says of itself; no path, no patient."""
+    image = parts.train.sample.image
+    return {
+        "automed": automed.__version__,
+        "task": job.task.name,
+        "problem": job.task.problem,
+        "classes": json.dumps(list(parts.train.sample.target.classes)),
+        "input": json.dumps(
+            {
+                "name": image.name,
+                "dtype": "float32",
+                "channels": image.channels,
+                "size": list(image.size),
+                "units": image.units,
+                "window": list(image.window),
+                "spacing_mm": image.spacing_mm,
+            }
+        ),
+        "training_data": parts.train.digest(),
+        "simulated": json.dumps(parts.train.simulated),
+        "notice": NOTICE,
+    }
+
+
+class _Judge:
+    """Intervals for every model from one set of bootstrap draws a part, so that pairs compare."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        seed: int,
+        val: Dataset,
+        sealed: Dataset | None,
+        sealed_outputs: Mapping[str, NDArray[np.float32]],
+    ) -> None:
+        self._problem, self._val, self._sealed = problem, val, sealed
+        self._outputs = sealed_outputs
+        self._val_draws = intervals.weights(len(val), val.groups, seed)
+        if sealed is not None:
+            self._sealed_draws = intervals.weights(len(sealed), sealed.groups, seed + 1)
+
+    def model(self, f: Finalist, known: latency.Latency, suffix: str) -> Model:
+        """A finalist as the report shows it."""
+        given = self._outputs.get(f.name)
+        return Model(
+            name=f.name,
+            origin=f.origin,
+            trial=f.trial,
+            family=f.family,
+            validation=self._scores(f.validation, self._val, self._val_draws),
+            sealed={}
+            if given is None or self._sealed is None
+            else self._scores(given, self._sealed, self._sealed_draws),
+            costs={
+                "latency_ms": known.median_ms,
+                "latency_p95_ms": known.p95_ms,
+                "latency_relative": known.relative,
+                **f.costs,
+            },
+            artefact=f"{ARTEFACTS}/{f.name}{suffix}" if f.origin == SEARCH else None,
+            verified=None
+            if f.max_difference is None
+            else {"max_difference": f.max_difference, "samples": len(f.validation)},
+            config=f.config,
+        )
+
+    def comparisons(
+        self, chosen: Finalist, models: tuple[Model, ...], score: str
+    ) -> tuple[Comparison, ...]:
+        """The chosen model against every baseline on the sealed part, paired by patient."""
+        if self._sealed is None:
+            return ()
+        costs = {m.name: m.costs["latency_ms"] for m in models}
+        return tuple(
+            Comparison(
+                model=chosen.name,
+                baseline=m.name,
+                difference=Interval(
+                    *intervals.difference(
+                        self._problem,
+                        score,
+                        self._outputs[chosen.name],
+                        self._outputs[m.name],
+                        self._sealed.labels,
+                        self._sealed_draws,
+                    )
+                ),
+                speedup=costs[m.name] / costs[chosen.name],
+            )
+            for m in models
+            if m.origin != SEARCH
+        )
+
+    def _scores(
+        self, given: NDArray[np.float32], part: Dataset, draws: NDArray[np.float64]
+    ) -> dict[str, Interval]:
+        found = intervals.intervals(self._problem, given, part.labels, draws)
+        return {name: Interval(*bounds) for name, bounds in found.items()}
+
+
+def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:
+    """One sentence: what the knee gives, and what the most accurate model would add."""
+    searched = [m for m in models if m.origin == SEARCH]
+    it = next(m for m in searched if m.name == chosen)
+    best = max(searched, key=lambda m: m.validation[score].value)
+    label = score.upper() if len(score) <= 3 else score.replace("_", " ")
+    start = (
+        f"{it.name} is the knee of the front: validation {label} "
+        f"{it.validation[score].value:.3f} at {it.costs['latency_ms']:.3f} ms"
+    )
+    if best is it:
+        return f"{start}, and no model of the front scores higher."
+    gain = best.validation[score].value - it.validation[score].value
+    factor = best.costs["latency_ms"] / it.costs["latency_ms"]
+    return f"{start}; the most accurate, {best.name}, adds {gain:.3f} for {factor:.1f} x the time."
+
+
+def _told(
+    trial: Trial, outcome: Outcome, medians: Mapping[str, float], reference_ms: float
+) -> dict[str, Any]:
+    """A trial for the report; its latency is that of the final session, measured or scaled.
+
+    A trial that was not timed again is scaled by the reference artefact, which both sessions
+    timed.
+    """
+    facts = outcome.facts()
+    costs = facts["costs"]
+    if "latency_ms" in costs:
+        costs["latency_while_searching_ms"] = costs["latency_ms"]
+        scaled = costs["latency_relative"] * reference_ms
+        costs["latency_ms"] = medians.get(trial.name, scaled)
+    return {
+        "number": trial.number,
+        "name": trial.name,
+        "origin": trial.origin,
+        "family": trial.family,
+        "config": architecture(trial).config(),
+        "state": outcome.state,
+        **facts,
+    }
+
+
+def _nothing_trained(trials: list[tuple[Trial, Outcome]], limits: Mapping[str, float]) -> str:
+    failed = [o.failure for _, o in trials if o.failure]
+    if failed and len(failed) == len(trials):
+        return f"all {len(trials)} trials failed; the first: {failed[0]}"
+    if trials and limits:
+        return nothing_fits(limits, [o.costs for _, o in trials if o.costs])
+    return "no trial was trained to its end; give more --trials or --hours"
+
+
+def nothing_fits(limits: Mapping[str, float], seen: list[Mapping[str, float]]) -> str:
+    """What to say when every candidate breaks a limit: the least that was seen of each."""
+    said = [
+        f"{name} <= {bound:g}, least seen {min(c[name] for c in seen):.4g}"
+        for name, bound in limits.items()
+    ]
+    return f"no candidate meets the limits ({'; '.join(said)}); raise the limit"
+
+
+def _notes(data: Dataset) -> Facts:
+    return (("note", note) for note in data.notes)
+
+
+def _write(folder: Path, finalists: Iterable[Finalist], suffix: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for f in finalists:
+        scratch = folder / f"{f.name}.tmp"
+        scratch.write_bytes(f.artefact)
+        scratch.replace(folder / f"{f.name}{suffix}")

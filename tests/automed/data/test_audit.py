@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from automed.data.audit import audit, repeated_images
+from automed.data.dataset import Dataset
+from automed.errors import DataError
+from automed.sample import InputSpec, SampleSpec, TargetSpec
+
+
+def made(count=20, size=(16, 16), classes=("a", "b"), **fields):
+    dataset = Dataset(
+        sample=SampleSpec(inputs=(InputSpec(size=size),), targets=(TargetSpec(classes=classes),)),
+        inputs={"image": np.random.default_rng(0).normal(size=(count, 1, *size))},
+        targets={"label": np.arange(count) % len(classes)},
+    )
+    return replace(dataset, **fields)
+
+
+def with_pixels(rows, value):
+    dataset = made()
+    dataset.images[rows, 0, 3, 3] = value
+    return dataset
+
+
+def with_labels(*labels, classes=("a", "b")):
+    return made(len(labels), classes=classes, targets={"label": np.array(labels)})
+
+
+def test_good_samples_pass():
+    audit(made())
+    audit(made(size=(16, 17, 18), groups=np.arange(20), split=np.array(["train", "test"] * 10)))
+
+
+def test_samples_without_labels_pass():
+    masks = np.zeros((20, 1, 16, 16), np.uint8)
+    sample = replace(made().sample, targets=(TargetSpec(name="mask", kind="mask"),))
+    audit(made(sample=sample, targets={"mask": masks}))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_must_be_finite(value):
+    with pytest.raises(DataError, match=r"3 images hold NaN or Inf \(rows 0, 5, 9\)"):
+        audit(with_pixels([0, 5, 9], value))
+
+
+def test_many_broken_rows_are_not_all_listed():
+    with pytest.raises(DataError, match=r"\(rows 0, 1, 2, 3, 4, \.\.\.\)"):
+        audit(with_pixels(slice(0, 8), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [
+        (with_labels(*[1] * 12), r"one class \(b\); at least 2"),
+        (with_labels(*[0] * 12, 1), "b has 1"),
+        (with_labels(*[0, 1] * 6, classes=("a", "b", "c")), "c has 0"),
+        (with_labels(*[0, 1] * 4), "8 samples; at least 10"),
+        (with_labels(*[0, 1, 2] * 6), "labels from 0 to 2 for 2 classes"),
+        (with_labels(*[-1, 1] * 6), "labels from -1"),
+        (made(targets={"label": np.arange(19) % 2}), "20 of image, 19 of label"),
+        (made(targets={"label": np.zeros((20, 2), int)}), "one class a row"),
+        (made(groups=np.arange(3)), "3 of groups"),
+        (made(size=(15, 40)), "images of 15x40; each axis needs 16"),
+        (made(size=(16, 16, 8)), "images of 16x16x8"),
+        (made(size=(64,)), "1 axes"),
+        (made(inputs={"image": np.ones((20, 1, 16, 16))}), "every image is flat"),
+        (
+            made(inputs={"image": np.arange(20.0)[:, None, None, None] * np.ones((1, 1, 16, 16))}),
+            "every image is flat",
+        ),
+        (
+            made(inputs={"image": np.tile(np.arange(256).reshape(1, 1, 16, 16), (20, 1, 1, 1))}),
+            "all images are the same",
+        ),
+        (made(inputs={"image": np.zeros((20, 1, 16, 16), bool)}), "type bool"),
+    ],
+)
+def test_samples_nothing_can_be_learnt_from_are_refused(dataset, says):
+    with pytest.raises(DataError, match=says) as caught:
+        audit(dataset)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_patient_on_both_sides_is_counted_not_named():
+    groups = np.array([777, 777, 888, 888, *range(16)])
+    parts = np.array(["train", "test", "train", "val", *["train"] * 16])
+    with pytest.raises(DataError, match="2 of 18 patients are in more than one part") as caught:
+        audit(made(groups=groups, split=parts))
+    assert not any(name in str(caught.value) for name in ("777", "888"))
+
+
+def test_repeated_images_are_counted_across_parts_only():
+    images = np.random.default_rng(0).normal(size=(6, 1, 4, 4))
+    images[1] = images[0]
+    images[4] = images[0]
+    images[5] = images[2]
+    parts = ["train", "train", "train", "val", "val", "test"]
+    assert repeated_images(images, parts) == 2

@@ -1,0 +1,184 @@
+import csv
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from PIL import Image
+
+from automed.data import table
+from automed.data.audit import audit
+from automed.data.splits import split
+from automed.errors import DataError
+
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
+NODULES = SHARED / "lidc_nodule3d"
+HIPPOCAMPI = SHARED / "msd_hippocampus" / "images"
+
+
+def save(path, seed=0, size=(20, 20)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, size).astype(np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def write(folder, text, encoding="utf-8"):
+    path = folder / "list.csv"
+    path.write_text(text, encoding=encoding)
+    return str(path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(4):
+        save(tmp_path / "img" / f"{number}.png", number)
+    return tmp_path
+
+
+ROWS = "img/0.png,sick,SMITH,train\nimg/1.png,well,DOE,val\nimg/2.png,sick,SMITH,train\n"
+
+
+def test_columns_are_found_in_any_case(folder):
+    dataset = table.read(write(folder, "Path,Label,Patient_ID,Split\n" + ROWS), {})
+    assert dataset.labels.tolist() == [0, 1, 0]
+    assert dataset.sample.target.classes == ("sick", "well")
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == [0, 1, 0]
+    assert dataset.split is not None
+    assert dataset.split.tolist() == ["train", "val", "train"]
+    assert dataset.description == "3 samples of 20x20, 1 channel, 2 classes, CSV"
+    assert not any(name in repr(dataset) for name in ("SMITH", "DOE", "img/", str(folder)))
+
+
+@pytest.mark.parametrize(
+    "header", ["file,class,subject,split", "filename,diagnosis,case,split", "image,target,group,x"]
+)
+def test_other_usual_headings(folder, header):
+    dataset = table.read(write(folder, header + "\n" + ROWS), {})
+    assert len(dataset) == 3
+    assert dataset.groups is not None
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"images": "where", "labels": "What", "group": "whose", "split": "half"},
+        {"path": "where", "label": "what", "patient": "whose", "split": "half"},
+    ],
+)
+def test_keys_name_the_columns(folder, keys):
+    dataset = table.read(write(folder, "Where,What,Whose,Half\n" + ROWS), keys)
+    assert dataset.groups is not None
+    assert dataset.groups.tolist() == [0, 1, 0]
+    assert dataset.split is not None
+
+
+def test_none_sets_a_column_aside(folder):
+    path = write(folder, "path,label,patient,split\n" + ROWS)
+    dataset = table.read(path, {"group": "none", "split": "none"})
+    assert dataset.groups is None
+    assert dataset.split is None
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_other_delimiters_a_byte_order_mark_and_empty_lines(folder, delimiter):
+    text = ("path,label,patient,split\n" + ROWS + "\n,,,\n").replace(",", delimiter)
+    assert len(table.read(write(folder, text, "utf-8-sig"), {})) == 3
+
+
+def test_numbers_as_labels_and_rows_without_one(folder):
+    text = "path,label\nimg/0.png,1\nimg/1.png,-1\nimg/2.png,0\nimg/3.png,\n"
+    dataset = table.read(write(folder, text), {})
+    assert dataset.labels.tolist() == [1, 0]
+    assert dataset.sample.target.classes == ("class 0", "class 1")
+    assert "2 of 4 rows left out: no label" in dataset.notes
+
+
+def test_volumes(tmp_path):
+    for number in range(3):
+        voxels = np.full((16, 17, 18), number, np.int16)
+        nibabel.Nifti1Image(voxels, np.diag([1, 1, 2, 1])).to_filename(
+            tmp_path / f"{number}.nii.gz"
+        )
+    dataset = table.read(write(tmp_path, "path,label\n0.nii.gz,a\n1.nii.gz,b\n2.nii.gz,a\n"), {})
+    assert dataset.images.shape == (3, 1, 16, 17, 18)
+    assert dataset.sample.image.spacing_mm == (1.0, 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "says"),
+    [
+        ("path,label\nimg/0.png,a\nSMITH.png,b\n", {}, "row 3: the image is missing"),
+        ("path,label\nimg/0.png,a\nlist.csv,b\n", {}, "row 3: the image is of no known format"),
+        ("path,label\nimg/0.png,a\nSMITH.png\n", {}, "row 3 has 1 fields where the header has 2"),
+        ("where,label\nimg/0.png,a\n", {}, "no column named path or image or file or filename"),
+        ("path,what\nimg/0.png,a\n", {}, "the header has path, what: say which"),
+        ("path,label\nimg/0.png,a\n", {"label": "x"}, "no column named x for the labels"),
+        ("path,label\nimg/0.png,a\n", {"colour": "x"}, "no role named colour; roles are images"),
+        ("path,label,label\nimg/0.png,a,b\n", {}, "two columns share a heading"),
+        ("path,label,patient\nimg/0.png,a,\nimg/1.png,b,SMITH\n", {}, "1 rows have no patient"),
+        ("path,label,split\nimg/0.png,a,0\nimg/1.png,b,1\n", {}, "no row of the split"),
+        ("path,label\n", {}, "no rows"),
+        ("", {}, "no rows"),
+    ],
+)
+def test_tables_that_cannot_be_used_are_refused_without_naming_a_patient(folder, text, keys, says):
+    with pytest.raises(DataError, match=says) as caught:
+        table.read(write(folder, text), keys)
+    assert "SMITH" not in str(caught.value)
+    assert str(folder) not in str(caught.value)
+
+
+def test_a_damaged_image_is_named_by_its_row(folder):
+    (folder / "SMITH.png").write_text("x")
+    with pytest.raises(DataError, match=r"list.csv: row 2: the image is damaged") as caught:
+        table.read(write(folder, "path,label\nSMITH.png,a\n"), {})
+    assert "SMITH" not in str(caught.value)
+
+
+def test_mixed_sizes_are_refused(folder):
+    save(folder / "img" / "wide.png", size=(20, 30))
+    with pytest.raises(DataError, match="1 of 20x20, 1 of 20x30"):
+        table.read(write(folder, "path,label\nimg/0.png,a\nimg/wide.png,b\n"), {})
+
+
+def test_missing_and_foreign_files_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        table.read(str(tmp_path / "none.csv"), {})
+    (tmp_path / "bad.csv").write_bytes(b"\xff\xfe\x00path")
+    with pytest.raises(DataError, match="UTF-8"):
+        table.read(str(tmp_path / "bad.csv"), {})
+
+
+def test_accepts_by_name():
+    assert table.accepts("a/list.CSV")
+    assert not table.accepts("a/list.npz")
+
+
+def test_real_nodules_as_nifti(tmp_path):
+    if not NODULES.exists():
+        pytest.skip("lidc_nodule3d is not in ../shared/data")
+    with (NODULES / "labels_trainval.csv").open() as file:
+        delivered = list(csv.DictReader(file))
+    lines = ["path,malignant,patient"]
+    for row in delivered:
+        path = NODULES / "nifti" / f"{row['name']}_image.nii.gz"
+        if path.exists():
+            lines.append(f"{path},{row['malignant']},{row['patient']}")
+    dataset = table.read(write(tmp_path, "\n".join(lines)), {"label": "malignant"})
+    audit(dataset)
+    assert dataset.images.shape == (14, 1, 51, 51, 51)
+    assert len(split(dataset, seed=0).sealed) >= 2
+    archive = np.load(NODULES / "lidc_nodule3d_trainval.npz")
+    first = archive["volumes"][archive["names"].tolist().index(delivered[0]["name"])]
+    np.testing.assert_array_equal(dataset.images[0, 0], first)
+
+
+def test_real_brain_crops_differ_in_size(tmp_path):
+    if not HIPPOCAMPI.exists():
+        pytest.skip("msd_hippocampus is not in ../shared/data")
+    paths = sorted(HIPPOCAMPI.glob("*.nii.gz"))[:12]
+    text = "path,label\n" + "".join(f"{path},{row % 2}\n" for row, path in enumerate(paths))
+    with pytest.raises(DataError, match="more than one size"):
+        table.read(write(tmp_path, text), {})
