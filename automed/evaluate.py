@@ -73,8 +73,13 @@ class Evaluate:
         except Exception as error:
             return Outcome(failure=f"{type(error).__name__}: {_first_line(error)}")
 
-    def warm(self) -> None:
-        """Load what every trial needs before the first one arrives."""
+    def warm(self, worker: int) -> None:
+        """Load what every trial needs; workers spread over the GPUs of their machine."""
+        import torch
+
+        if torch.cuda.device_count() > 1:
+            torch.cuda.set_device(worker % torch.cuda.device_count())
+        torch.set_num_threads(self.job.threads)
         _tensors(_shared(self.job))
 
 
@@ -159,11 +164,8 @@ def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, dic
 
 
 def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> Outcome:
-    import torch
-
     from automed.training.tensors import device_name
 
-    torch.set_num_threads(job.threads)
     problem = registry.part("problem", job.task.problem).PROBLEM
     recipe = registry.part("recipe", architecture(trial).recipe)
     shared = _shared(job)

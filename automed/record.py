@@ -1,6 +1,7 @@
 """The Optuna study behind a search: what a killed search resumes from; nothing else remembers."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -68,7 +69,8 @@ class Record:
             storage=_url(folder),
             directions=list(objectives.values()),
         )
-        study.set_metric_names(list(objectives))
+        with warnings.catch_warnings(action="ignore"):  # "experimental", since Optuna 3.2
+            study.set_metric_names(list(objectives))
         study.set_user_attr(_SETTINGS, json.dumps(settings))
         return cls(study, folder)
 

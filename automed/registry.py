@@ -87,7 +87,10 @@ def summary(kind: str, name: str) -> str:
     """One line on what a name stands for, read without importing it."""
     if kind == "task":
         return task(name).title
-    place = places(kind)[name.partition(":")[0]]
+    library, _, algorithm = name.partition(":")
+    place = places(kind)[library]
+    if algorithm:
+        return str(importlib.import_module(place).ALGORITHMS[algorithm].summary)
     spec = find_spec(place)
     if spec is None or spec.origin is None:
         return ""

@@ -137,7 +137,8 @@ class Slab:
 
     def image(self) -> Float:
         """(side, side) densities averaged over the slice thickness."""
-        return self.hu.reshape(self._shape).mean(axis=0)
+        image: Float = self.hu.reshape(self._shape).mean(axis=0)
+        return image
 
     def tubes(self, tubes: Vector, *, grow_mm: float = 0.0) -> Float:
         """Signed distance in mm to (K, 8) tapering tubes: start, end, radius at either."""
@@ -243,7 +244,8 @@ class Wall:
         """(P,) mm into the lung, negative in the tissue."""
         away = np.linalg.norm(points - self.centre.astype(np.float32), axis=1)
         signed = away - np.float32(self.radius_mm)
-        return -signed if self.hollow else signed
+        into: Float = -signed if self.hollow else signed
+        return into
 
 
 def draw_wall(rng: Generator, distance_mm: float) -> Wall:
@@ -383,7 +385,7 @@ def nodule_scene(slab: Slab, rng: Generator, patient: Patient) -> None:
     radius = diameter / 2
     at = np.array([0.0, 0.0, rng.uniform(-0.5, 0.5) * radius])
     tubes = background_vessels(rng, patient)
-    if rng.uniform() < 0.3:
+    if rng.uniform() < 0.25:
         feeder = rng.uniform(0.5, 1.0)
         heading = direction(rng, (0.0, 0.6))
         tubes += vessel(rng, at, heading, radius_mm=feeder, length_mm=20.0)
@@ -417,19 +419,19 @@ def crossing(slab: Slab, rng: Generator, patient: Patient) -> None:
     company = rng.uniform()
     if company < 0.6:
         for _ in range(rng.integers(2, 4)):
-            side = direction(rng, (0.0, 0.2))
+            side = direction(rng, (0.0, 0.15))
             child = radius * rng.uniform(0.55, 0.8)
-            tubes += vessel(rng, at, side, radius_mm=child, length_mm=18.0)
+            tubes += vessel(rng, at, side, radius_mm=child, length_mm=18.0, wobble=0.1)
     if company > 0.3:
         lumen = max(1.4, radius * rng.uniform(0.9, 1.4))
-        beside = direction(rng, (0.0, 0.2)) * (radius + lumen + rng.uniform(-0.2, 0.8))
+        beside = direction(rng, (0.0, 0.15)) * (radius + lumen + rng.uniform(-0.2, 0.8))
         paint_airway(slab, rng, at + beside, heading, radius_mm=lumen + 0.4)
     paint_vessels(slab, patient, tubes)
 
 
 def oblique(slab: Slab, rng: Generator, patient: Patient) -> None:
     """A vessel that passes through the slice at a slant: an oval or a short rod."""
-    radius, heading = _candidate_radius(rng), direction(rng, (0.15, 0.65))
+    radius, heading = _candidate_radius(rng), direction(rng, (0.1, 0.55))
     tubes = []
     for way in (heading, -heading):
         tubes += vessel(rng, np.zeros(3), way, radius_mm=radius, length_mm=20.0, branching=0.25)
@@ -494,13 +496,13 @@ def nothing(slab: Slab, rng: Generator, patient: Patient) -> None:
 
 
 MIMICS: tuple[tuple[Callable[[Slab, Generator, Patient], None], float], ...] = (
-    (crossing, 0.25),
-    (oblique, 0.17),
-    (junction, 0.22),
-    (bronchus, 0.11),
-    (scar, 0.1),
+    (crossing, 0.21),
+    (oblique, 0.16),
+    (junction, 0.25),
+    (bronchus, 0.1),
+    (scar, 0.12),
     (haze, 0.07),
-    (nothing, 0.08),
+    (nothing, 0.09),
 )
 """What a detector proposes by mistake away from the pleura, and how often."""
 

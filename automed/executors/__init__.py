@@ -16,8 +16,8 @@ class Evaluate(Protocol):
     def __call__(self, trial: Trial) -> Outcome:
         """The outcome of a trial; it does not raise for what a trial can do wrong."""
 
-    def warm(self) -> None:
-        """Load what every trial needs."""
+    def warm(self, worker: int) -> None:
+        """Load what every trial needs; workers of one machine are numbered from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ class LocalExecutor:
 
     def run(self, ask: Ask, evaluate: Evaluate, tell: Tell) -> None:
         """See `Executor.run`."""
-        workers = [_Worker(evaluate) for _ in range(self._num_workers)]
+        workers = [_Worker(evaluate, number) for number in range(self._num_workers)]
         try:
             asking = True
             while True:
@@ -60,8 +60,8 @@ class LocalExecutor:
 class _Worker:
     """One process and the trial it is busy with."""
 
-    def __init__(self, evaluate: Evaluate) -> None:
-        self._evaluate = evaluate
+    def __init__(self, evaluate: Evaluate, number: int) -> None:
+        self._evaluate, self._number = evaluate, number
         self.trial: Trial | None = None
         self.restart()
 
@@ -70,7 +70,7 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.alive = True
         self._process: SpawnProcess = context.Process(
-            target=_work, args=(theirs, self._evaluate, os.getpid()), daemon=True
+            target=_work, args=(theirs, self._evaluate, self._number, os.getpid()), daemon=True
         )
         self._process.start()
         theirs.close()
@@ -101,12 +101,12 @@ class _Worker:
             self._process.join()
 
 
-def _work(pipe: Connection, evaluate: Evaluate, driver: int) -> None:
+def _work(pipe: Connection, evaluate: Evaluate, number: int, driver: int) -> None:
     """What a worker process does: answer trials until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     threading.Thread(target=_die_with, args=(driver,), daemon=True).start()
     with contextlib.suppress(Exception):  # what is wrong will be the reason of a trial
-        evaluate.warm()
+        evaluate.warm(number)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             pipe.send(evaluate(pipe.recv()))

@@ -103,24 +103,32 @@ def bounds(results: Results) -> str:
     return f"{goals}, {f'with {caps}' if caps else 'without a limit'}"
 
 
-def compare(model: Model, other: Model, score: str) -> str:
-    """How a model stands against another: the ratio of latencies, the difference of scores.
+def compare(results: Results, model: Model, baseline: Model) -> tuple[str, str]:
+    """How a model stands against a baseline: (ratio of latencies, difference of scores).
 
-    Scores of the sealed part are compared where both have them, of the validation part otherwise.
+    The difference has an interval where the results hold the paired comparison on the sealed part;
+    otherwise it is that of the scores, on the sealed part if both were opened.
     """
-    mine, theirs = model.costs.get("latency_ms"), other.costs.get("latency_ms")
-    parts = []
-    if mine and theirs:
-        ratio = theirs / mine
+    score = results.score
+    paired = {(c.model, c.baseline): c for c in results.comparisons}.get(
+        (model.name, baseline.name)
+    )
+    mine, theirs = model.costs.get("latency_ms"), baseline.costs.get("latency_ms")
+    ratio = paired.speedup if paired else theirs / mine if mine and theirs else None
+    speed = NOTHING
+    if ratio:
         word = "faster" if ratio >= 1 else "slower"
-        parts.append(f"{significant(max(ratio, 1 / ratio), 2)}\u00d7 {word}")
-    sealed = score in model.sealed and score in other.sealed
-    a, b = (m.sealed.get(score) if sealed else m.validation.get(score) for m in (model, other))
-    if a and b:
-        where = "sealed test" if sealed else "validation"
-        apart = "" if a.low > b.high or b.low > a.high else ", intervals overlap"
-        parts.append(f"{a.value - b.value:+.3f} {metric_label(score)} ({where}{apart})")
-    return " at ".join(parts) or NOTHING
+        speed = f"{significant(max(ratio, 1 / ratio), 2)}\u00d7 {word}"
+    if paired:
+        d = paired.difference
+        gain = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] {metric_label(score)}, sealed test"
+        return speed, gain
+    sealed = score in model.sealed and score in baseline.sealed
+    a, b = (m.sealed.get(score) if sealed else m.validation.get(score) for m in (model, baseline))
+    if not a or not b:
+        return speed, NOTHING
+    where = "sealed test" if sealed else "validation"
+    return speed, f"{a.value - b.value:+.3f} {metric_label(score)}, {where}"
 
 
 def write(results: Results, model_name: str, path: Path) -> None:
@@ -174,9 +182,9 @@ def _card(results: Results, model: Model) -> str:
         "Latency: the exported ONNX file in onnxruntime on the host CPU, one thread, batch of one.",
         "## Against the baselines",
         _table(
-            ("baseline", "this model is"),
+            ("baseline", "this model is", "score difference"),
             (
-                (other.name, compare(model, other, results.score))
+                (other.name, *compare(results, model, other))
                 for other in results.baselines
                 if other.name != model.name
             ),

@@ -23,7 +23,7 @@ FAINT = "#e6e9ee"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 FRONT_HEIGHT = 560
 FRONT_MARGIN = {"l": 64, "r": 14, "t": 12, "b": 54}
-PLOT_WIDTHS = (232.0, 1130.0)  # of the front's plot, on a phone and on a wide page
+PLOT_WIDTHS = (256.0, 1130.0)  # of the front's plot, on a phone and on a wide page
 LABEL_SIZE = 12
 LABEL_HEIGHT = 18.0
 DOWN = "triangle-down-open"
@@ -137,8 +137,12 @@ def front(results: Results) -> go.Figure:
         title_text="Latency in ms (log scale)",
         **_grid(),
     )
+    scores = _linear_ticks(low, high)
     figure.update_yaxes(
-        range=[low, high], title_text=f"{metric_label(score)}, validation part", **_grid()
+        range=[low, high],
+        tickvals=[t for t in scores if t <= 1 or scores[0] >= 1],  # most scores end at 1
+        title_text=f"{metric_label(score)}, validation part",
+        **_grid(),
     )
     height = float(FRONT_HEIGHT - FRONT_MARGIN["t"] - FRONT_MARGIN["b"])
 
@@ -155,6 +159,7 @@ def front(results: Results) -> go.Figure:
             y=down(m.validation[score].value),
             text=_label(m, best, results, edge),
             bold=m.name == results.chosen,
+            above=m.origin == "search",
         )
         for m in ordered
     ]
@@ -170,7 +175,6 @@ def front(results: Results) -> go.Figure:
     ):
         if place is None:
             continue
-        colour = colours.get(model.family, INK) if model.origin == "search" else BASELINE_COLOUR
         figure.add_annotation(
             x=math.log10(model.costs["latency_ms"]),
             y=max(model.validation[score].value, edge),
@@ -184,7 +188,7 @@ def front(results: Results) -> go.Figure:
             arrowwidth=1,
             arrowcolor="#9aa5b1",
             standoff=13 if point.bold else 7,
-            font={"size": LABEL_SIZE, "color": INK if point.bold else colour},
+            font={"size": LABEL_SIZE, "color": INK if point.above else BASELINE_COLOUR},
             bgcolor="rgba(255,255,255,0.82)",
             borderpad=1,
         )
@@ -333,30 +337,31 @@ def dimensions(results: Results) -> go.Figure:
         values = _ordered({t["config"][name] for t in mine})
         for offset, pick in enumerate((_score_of(score), _latency_of)):
             row = first + offset
+            spots: list[tuple[float, Trial]] = []
+            bar_x: list[float | None] = []
+            bar_y: list[float | None] = []
             for place, value in enumerate(values):
                 here = [t for t in mine if t["config"][name] == value and pick(t) is not None]
-                spread = _jittered(place, len(here))
-                for family, colour in colours.items():
-                    at = [i for i, t in enumerate(here) if t["family"] == family]
-                    figure.add_scatter(
-                        x=[spread[i] for i in at],
-                        y=[pick(here[i]) for i in at],
-                        mode="markers",
-                        marker={"size": 6, "color": colour, "opacity": 0.7},
-                        text=[_trial_hover(here[i], score) for i in at],
-                        row=row,
-                        col=column,
-                        **_named(family),
-                    )
+                spots += zip(_jittered(place, len(here)), here, strict=True)
                 if len(here) > 1:
                     middle = statistics.median(pick(t) for t in here)
-                    figure.add_scatter(
-                        x=[place - 0.36, place + 0.36],
-                        y=[middle, middle],
-                        row=row,
-                        col=column,
-                        **_BAR,
-                    )
+                    bar_x += [place - 0.36, place + 0.36, None]
+                    bar_y += [middle, middle, None]
+            for family, colour in colours.items():
+                theirs = [(x, t) for x, t in spots if t["family"] == family]
+                if not theirs:
+                    continue
+                figure.add_scatter(
+                    x=[x for x, _ in theirs],
+                    y=[pick(t) for _, t in theirs],
+                    mode="markers",
+                    marker={"size": 6, "color": colour, "opacity": 0.7},
+                    text=[_trial_hover(t, score) for _, t in theirs],
+                    row=row,
+                    col=column,
+                    **_named(family),
+                )
+            figure.add_scatter(x=bar_x, y=bar_y, row=row, col=column, **_BAR)
             figure.update_xaxes(
                 tickvals=list(range(len(values))),
                 ticktext=[html.escape(value_text(v)) for v in values],
@@ -393,12 +398,16 @@ def dimensions(results: Results) -> go.Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class _Point:
-    """A point that wants a label: x as a share of the width, y in pixels from the top."""
+    """A point that wants a label: x as a share of the width, y in pixels from the top.
+
+    The front's labels go above it where they can, the baselines' below.
+    """
 
     x: float
     y: float
     text: str
     bold: bool
+    above: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -502,7 +511,7 @@ def _places(
 
 
 def _around(point: _Point) -> list[_Place]:
-    """Places for a label around its point, the nearest first."""
+    """Places for a label around its point: the nearest first, those on its wrong side later."""
     length = (0.63 if point.bold else 0.57) * LABEL_SIZE * len(point.text) + 8
     places = []
     for dy in range(-260, 261, 5):
@@ -528,6 +537,7 @@ def _around(point: _Point) -> list[_Place]:
                 )
                 gap = max(left, -left - length, 0.0), max(abs(dy) - LABEL_HEIGHT / 2, 0.0)
                 away = math.hypot(*gap) + 0.04 * abs(left + length / 2) + 0.1 * abs(dx)
+                away += 30 * (dy > 10 if point.above else dy < -10)
                 place = _Place(dx=dx, dy=dy, anchor=anchor, box=box, leader=leader)
                 places.append((away, place))
     return [place for _, place in sorted(places, key=lambda scored: scored[0])]
@@ -549,7 +559,7 @@ def _span(
     if ends:
         reach = min(ends) - 0.6 * (max(ends) - min(ends))
         ends += [v for v in values if v >= reach]
-    return _padded(ends or values or [t["scores"][score] for t in trials], below=0.1, above=0.12)
+    return _padded(ends or values or [t["scores"][score] for t in trials], below=0.1, above=0.22)
 
 
 def _label(model: Model, best: Sequence[Model], results: Results, edge: float) -> str:

@@ -49,7 +49,9 @@ def _page(results: Results) -> str:
         metric=card.metric_label(results.score),
         chosen=chosen,
         tiles=_tiles(results, chosen) if chosen else [],
-        against=_against(results, chosen) if chosen else {},
+        against={m.name: card.compare(results, chosen, m) for m in results.baselines}
+        if chosen
+        else {},
         metrics=_metrics(results),
         palette=figures.palette(results),
         baseline_colour=figures.BASELINE_COLOUR,
@@ -77,7 +79,14 @@ def _page(results: Results) -> str:
 def _inline(figure: go.Figure, div: str) -> Markup:
     config = {"displayModeBar": False, "responsive": True, "displaylogo": False}
     return Markup(
-        to_html(figure, config=config, include_plotlyjs=False, full_html=False, div_id=div)
+        to_html(
+            figure,
+            config=config,
+            include_plotlyjs=False,
+            full_html=False,
+            div_id=div,
+            validate=False,
+        )
     )
 
 
@@ -86,14 +95,6 @@ def _rival(results: Results) -> Model | None:
     sign = -1 if results.objectives.get(results.score) == "minimize" else 1
     scored = [m for m in results.baselines if results.score in m.validation]
     return max(scored, key=lambda m: sign * m.validation[results.score].value, default=None)
-
-
-def _against(results: Results, chosen: Model) -> dict[str, tuple[str, str]]:
-    """Baseline to how the chosen model stands against it: (latency, score)."""
-    texts = {m.name: card.compare(chosen, m, results.score) for m in results.baselines}
-    return {
-        name: (text.partition(" at ")[0], text.partition(" at ")[2]) for name, text in texts.items()
-    }
 
 
 def _tiles(results: Results, model: Model) -> list[tuple[str, str, str]]:
@@ -120,8 +121,8 @@ def _tiles(results: Results, model: Model) -> list[tuple[str, str, str]]:
         ),
     ]
     if rival := _rival(results):
-        ratio, gain = _against(results, model)[rival.name]
-        tiles.append((f"Against {rival.name}", ratio, f"{gain}; the most accurate baseline"))
+        ratio, gain = card.compare(results, model, rival)
+        tiles.append((f"Against {rival.name}", ratio, f"{gain}; most accurate baseline"))
     return tiles
 
 

@@ -3,7 +3,7 @@
 import statistics
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automed.space import Choice, Integer, Parameter, Real, Space
 from automed.trial import Outcome, Trial
@@ -12,13 +12,34 @@ if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
 
-# Name to Optuna's class and its arguments. Populations and start-up phases are sized for searches
-# of tens of trials: with Optuna's own 50, a whole search would be NSGA-II's first generation.
-ALGORITHMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "random": ("RandomSampler", {}),
-    "tpe": ("TPESampler", {"multivariate": True, "group": True, "n_startup_trials": 8}),
-    "nsga2": ("NSGAIISampler", {"population_size": 12}),
-    "gp": ("GPSampler", {"n_startup_trials": 8, "warn_independent_sampling": False}),
+
+class Row(NamedTuple):
+    """A sampler: Optuna's class, its arguments, and what it is good for."""
+
+    sampler: str
+    arguments: dict[str, Any]
+    summary: str
+
+
+# Populations and start-up phases are sized for searches of tens of trials: with Optuna's own 50, a
+# whole search would be NSGA-II's first generation.
+ALGORITHMS = {
+    "random": Row("RandomSampler", {}, "Optuna's independent random sampling."),
+    "tpe": Row(
+        "TPESampler",
+        {"multivariate": True, "group": True, "n_startup_trials": 8},
+        "Tree-structured Parzen estimators, multivariate: good from some 20 trials on.",
+    ),
+    "nsga2": Row(
+        "NSGAIISampler",
+        {"population_size": 12},
+        "Non-dominated sorting genetic algorithm: for hundreds of cheap trials.",
+    ),
+    "gp": Row(
+        "GPSampler",
+        {"n_startup_trials": 8, "warn_independent_sampling": False},
+        "Gaussian processes: for few, costly trials; asking takes over a second.",
+    ),
 }
 
 
@@ -29,9 +50,9 @@ def make(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    name, arguments = ALGORITHMS[algorithm]
+    row = ALGORITHMS[algorithm]
     with warnings.catch_warnings(action="ignore"):  # "group is experimental", and the like
-        sampler = getattr(optuna.samplers, name)(seed=seed, **arguments)
+        sampler = getattr(optuna.samplers, row.sampler)(seed=seed, **row.arguments)
     return OptunaStrategy(sampler, space, objectives, epochs=epochs)
 
 
@@ -56,9 +77,7 @@ class OptunaStrategy:
         self._distributions = {name: distribution(p) for name, p in space.items()}
         self._objectives = tuple(objectives)
         self._epochs = epochs
-        self._study = optuna.create_study(
-            sampler=sampler, directions=list(objectives.values())
-        )
+        self._study = optuna.create_study(sampler=sampler, directions=list(objectives.values()))
         self._pending: dict[int, optuna.trial.Trial] = {}
         self._next = 0
         self._seen: dict[str, list[float]] = {name: [] for name in objectives}

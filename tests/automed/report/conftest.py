@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from automed.report.results import Interval, Model, Results
+from automed.report.results import Comparison, Interval, Model, Results
 
 FAMILIES = {"vgg": 0.915, "inception": 0.927, "resnet": 0.938, "densenet": 0.941, "mobile": 0.93}
 BASELINES = {
@@ -162,6 +162,7 @@ def results() -> Results:
             front.append(trial)
     models = [model_of(t, rng) for t in (*front, *baselines)]
     chosen = models[3].name
+    sealed = models[3].sealed["auc"].value
     return Results(
         task="lung-ct",
         title="Malignant or benign lung nodule on a chest CT patch",
@@ -189,6 +190,15 @@ def results() -> Results:
             ("Versions", "torch 2.13.0, onnxruntime 1.31.1, optuna 5.0.0"),
             ("Wall time", "14 min 20 s"),
         ),
+        comparisons=tuple(
+            Comparison(
+                model=chosen,
+                baseline=m.name,
+                difference=interval(sealed - m.sealed["auc"].value, 0.013),
+                speedup=m.costs["latency_ms"] / models[3].costs["latency_ms"],
+            )
+            for m in models[6:]
+        ),
     )
 
 
@@ -200,6 +210,7 @@ def empty(results: Results) -> Results:
         models=(),
         trials=(),
         chosen=None,
+        comparisons=(),
         reason="Nothing was trained before the interruption.",
         complete=False,
     )

@@ -1,0 +1,279 @@
+"""The command line; every command imports what it needs when it runs, so --help stays quick."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from automed.errors import AutomedError
+
+app = typer.Typer(
+    name="automed",
+    help="Searches network architectures for medical images and exports a small, verified model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    epilog="Start with: [bold]automed search --task lung-ct[/bold]",
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+def main() -> int:
+    """Run the command line; errors a user can mend are one line and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except AutomedError as error:
+        print(f"automed: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("automed: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+@app.command(
+    epilog="Example: automed search --task lung-ct --data my_patches.npz --trials 40 "
+    "--max-latency 2ms"
+)
+def search(
+    task: Annotated[str, typer.Option(help="Name of a task, or a task file.")] = "lung-ct",
+    data: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads this form
+        typer.Option(
+            help=".npz (images/labels or MedMNIST), folder of class folders, or .csv naming files; "
+            "without it the task's embedded data."
+        ),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Run folder; default runs/<task>-<time>."),
+    ] = None,
+    trials: Annotated[Optional[int], typer.Option(min=1, help="Architectures to try.")] = None,  # noqa: UP045
+    epochs: Annotated[Optional[int], typer.Option(min=1, help="Epochs of a full training.")] = None,  # noqa: UP045
+    hours: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0.0, help="Wall time after which nothing new is started."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of split, strategy and weights.")] = 0,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Trials at once; default one per core."),
+    ] = None,
+    strategy: Annotated[str, typer.Option(help="See `automed list strategies`.")] = "optuna:tpe",
+    family: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Family that competes; repeat for several."),
+    ] = None,
+    objective: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Objective: a score (auc) or a cost (latency_ms, params, macs, "
+            "size_bytes); repeat for several."
+        ),
+    ] = None,
+    max_latency: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Slowest model allowed, for example 2ms or 500us."),
+    ] = None,
+    max_size: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Largest exported file allowed, for example 500kB or 2MB."),
+    ] = None,
+    max_params: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Most parameters allowed, for example 200k or 1.5M."),
+    ] = None,
+    baselines: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Comma-separated baselines, 'all' or 'none'; default the task's own."),
+    ] = None,
+    keys: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Roles of arrays or columns: images=volumes,labels=texture,group=case."),
+    ] = None,
+    window: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Raw values mapped to 0 and 1, for example=-1000,400."),
+    ] = None,
+    latencies: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Run folder whose timings are used again, for an exact repeat."),
+    ] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Run trials through Ray Tune.")] = False,
+    ray_address: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Ray cluster to join, for example auto or 10.0.0.1:6379."),
+    ] = None,
+    cpus: Annotated[float, typer.Option(min=0.0, help="CPU cores of a trial, with Ray.")] = 1.0,
+    gpus: Annotated[
+        float, typer.Option(min=0.0, help="GPUs of a trial, with Ray; 0.25 lets four share one.")
+    ] = 0.0,
+) -> None:
+    """Search a task and export the front of accuracy against latency."""
+    from automed import quantities
+
+    limits = {
+        name: read(text)
+        for name, read, text in (
+            ("latency_ms", quantities.milliseconds, max_latency),
+            ("size_bytes", quantities.size_bytes, max_size),
+            ("params", quantities.count, max_params),
+        )
+        if text is not None
+    }
+    named = None if baselines is None else tuple(n for n in baselines.split(",") if n != "none")
+    from automed import api
+
+    with _screen() as screen:
+        run = api.search(
+            task,
+            data,
+            out=out,
+            trials=trials,
+            epochs=epochs,
+            hours=hours,
+            seed=seed,
+            workers=workers,
+            strategy=strategy,
+            executor="ray" if ray or ray_address else "local",
+            families=family or (),
+            objectives=objective or (),
+            limits=limits,
+            baselines=named,
+            keys=quantities.pairs(keys),
+            window=quantities.interval(window),
+            latencies=latencies,
+            address=ray_address,
+            cpus=cpus,
+            gpus=gpus,
+            watch=screen,
+        )
+    _tell(run)
+
+
+@app.command(epilog="Example: automed resume runs/lung-ct-20261122-101500")
+def resume(run: RunFolder) -> None:
+    """Go on with an interrupted search to the total it was started with."""
+    from automed import api
+
+    with _screen() as screen:
+        finished = api.resume(run, watch=screen)
+    _tell(finished)
+
+
+@app.command(epilog="Example: automed report runs/lung-ct-20261122-101500")
+def report(run: RunFolder) -> None:
+    """Write report.html and the tables of a run anew, and print its front."""
+    from automed import api
+
+    opened = api.Run.open(run)
+    opened.report()
+    _tell(opened)
+
+
+@app.command(epilog="Example: automed export runs/lung-ct-20261122-101500 nodule.onnx")
+def export(
+    run: RunFolder,
+    path: Annotated[Path, typer.Argument(help="File or folder to write to.")],
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A model of the front; default the chosen one."),
+    ] = None,
+) -> None:
+    """Copy a verified model of a run's front to where you need it."""
+    from automed import api
+
+    print(api.Run.open(run).export(path, model))
+
+
+@app.command(epilog="Example: automed predict nodule.onnx patch.png")
+def predict(
+    model: Annotated[Path, typer.Argument(help="An exported .onnx model.")],
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or NIfTI images.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Class probabilities of images; needs onnxruntime alone, not PyTorch."""
+    from automed.data.pixels import read_image
+    from automed.errors import DataError
+    from automed.exporters.onnx_runtime import Model
+
+    if not model.is_file():
+        raise DataError(f"no model at {model}; give an exported .onnx file")
+    loaded = Model(model)
+    card = loaded.card()
+    told = {str(path): loaded.predict(read_image(path).pixels) for path in images}
+    if as_json:
+        print(json.dumps(told, indent=1))
+        return
+    for path, probabilities in told.items():
+        ranked = sorted(probabilities.items(), key=lambda pair: -pair[1])
+        print(f"{path}  " + "  ".join(f"{name} {value:.3f}" for name, value in ranked))
+    print(f"{card.notice}", file=sys.stderr)
+
+
+KINDS = {
+    "tasks": "task",
+    "families": "family",
+    "strategies": "strategy",
+    "executors": "executor",
+    "exporters": "exporter",
+}
+
+
+@app.command("list", epilog="Example: automed list families --json")
+def list_parts(
+    what: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="tasks, families, strategies, executors or exporters; default all."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """List what can be named: one name first on each line."""
+    from automed import registry
+    from automed.errors import UnknownNameError
+
+    if what is not None and what not in KINDS:
+        raise UnknownNameError("list", what, KINDS)
+    wanted = KINDS if what is None else {what: KINDS[what]}
+    known = {
+        title: {name: registry.summary(kind, name) for name in registry.names(kind)}
+        for title, kind in wanted.items()
+    }
+    if as_json:
+        print(json.dumps(known if what is None else known[what], indent=1))
+        return
+    for title, rows in known.items():
+        if what is None:
+            print(f"{title}:")
+        width = max(map(len, rows))
+        for name, text in rows.items():
+            print(f"{'  ' if what is None else ''}{name:<{width}}  {text}".rstrip())
+
+
+@app.command(epilog="Example: automed doctor")
+def doctor() -> None:
+    """Show what is installed, which devices are seen and where caches lie."""
+    from automed import diagnosis
+
+    for name, text in diagnosis.facts():
+        print(f"{name:<14} {text}")
+
+
+@contextmanager
+def _screen() -> Iterator[Any]:
+    from automed.screen import Screen
+
+    with Screen() as screen:
+        yield screen
+
+
+def _tell(run: Any) -> None:
+    from automed.screen import tell
+
+    tell(run)

@@ -1,0 +1,215 @@
+"""What people see in the terminal while a search runs, and the table when it has ended."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from automed.front import front
+from automed.trial import BASELINE, Outcome, Trial
+
+if TYPE_CHECKING:
+    from automed.api import Plan, Run
+    from automed.data.splits import Parts
+    from automed.report.results import Model
+
+
+class Screen:
+    """A live view in a terminal, one line an event elsewhere."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live = Live(
+            console=self._console, auto_refresh=False, transient=True, redirect_stderr=False
+        )
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[eta]}"),
+            auto_refresh=False,
+        )
+        self._bar = self._progress.add_task("search", total=None, eta="")
+        self._step = "reading the data"
+        self._running: dict[str, float] = {}
+        self._values: list[list[float]] = []
+        self._counts = {"complete": 0, "infeasible": 0, "failed": 0}
+        self._seconds: list[float] = []
+        self._best = ""
+        self._plan: Plan | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live.start()
+            self._live.auto_refresh = True
+        self._show()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._console.is_terminal:
+            self._live.stop()
+
+    def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
+        """The data is read and the search is about to begin."""
+        self._plan = plan
+        lines = [f"[bold]{plan.task.title}[/bold]", parts.train.description]
+        if parts.train.simulated:
+            lines.append("[yellow]The images are simulated; give your own with --data.[/yellow]")
+        lines += [f"{label}: {text}" for label, text in parts.facts]
+        lines.append(
+            f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
+            f"{plan.strategy}, {plan.num_workers} workers ({plan.executor}), seed {plan.seed}"
+        )
+        lines += [f"limit: {name} <= {bound:g}" for name, bound in plan.task.limits.items()]
+        lines.append(f"run folder: {folder}")
+        self._console.print(Panel("\n".join(lines), expand=False, border_style="dim"))
+        self._progress.update(self._bar, total=plan.task.budget.trials, completed=known)
+        self._step = "starting workers"
+        self._show()
+
+    def started(self, trial: Trial) -> None:
+        """A trial goes to a worker."""
+        self._step = ""
+        self._running[trial.name] = time.monotonic()
+        self._show()
+
+    def ended(self, trial: Trial, outcome: Outcome) -> None:
+        """Its outcome is in the record."""
+        begun = self._running.pop(trial.name, time.monotonic())
+        assert self._plan is not None
+        task = self._plan.task
+        if trial.origin != BASELINE:
+            self._seconds.append(time.monotonic() - begun)
+            if outcome.state in self._counts:
+                self._counts[outcome.state] += 1
+                self._progress.advance(self._bar)
+            if outcome.state == "complete":
+                self._values.append([outcome.value(name) for name in task.objectives])
+                best = max(row[list(task.objectives).index(task.score)] for row in self._values)
+                self._best = f"best {_label(task.score)} {best:.3f}"
+        if not self._console.is_terminal:
+            self._console.print(self._line(trial, outcome), highlight=False)
+        self._show()
+
+    def step(self, text: str) -> None:
+        """Something else is being done."""
+        self._step = text
+        if not self._console.is_terminal:
+            self._console.print(text, highlight=False)
+        self._show()
+
+    def _show(self) -> None:
+        self._progress.update(self._bar, eta=self._eta())
+        self._live.update(self, refresh=self._live.is_started)
+
+    def __rich__(self) -> Group:
+        if self._plan is None:
+            return Group(Spinner("dots", text=self._step))
+        size = (
+            len(front(self._values, list(self._plan.task.objectives.values())))
+            if self._values
+            else 0
+        )
+        facts = [self._best] if self._best else []
+        facts += [f"front {size}"]
+        facts += [f"{n} {state}" for state, n in self._counts.items() if state != "complete"]
+        rows: list[Progress | Text | Spinner] = [self._progress, Text("  ".join(facts))]
+        now = time.monotonic()
+        for name, begun in self._running.items():
+            rows.append(Spinner("dots", text=Text(f"{name}  {now - begun:.0f} s", style="dim")))
+        if self._step:
+            rows.append(Spinner("dots", text=self._step))
+        return Group(*rows)
+
+    def _eta(self) -> str:
+        if self._plan is None or not self._seconds:
+            return ""
+        left = self._plan.task.budget.trials - sum(self._counts.values())
+        seconds = left * sum(self._seconds) / len(self._seconds) / self._plan.num_workers
+        return f"about {seconds // 60:.0f} min {seconds % 60:02.0f} s left" if left else "done"
+
+    def _line(self, trial: Trial, outcome: Outcome) -> str:
+        assert self._plan is not None
+        parts = [f"{trial.name:<16} {outcome.state:<10}"]
+        score = self._plan.task.score
+        if score in outcome.scores:
+            parts.append(f"{_label(score)} {outcome.scores[score]:.3f}")
+        if "latency_ms" in outcome.costs:
+            parts.append(f"{outcome.costs['latency_ms']:.3f} ms")
+        if outcome.failure:
+            parts.append(outcome.failure)
+        eta = self._eta()
+        done = f"{sum(self._counts.values())}/{self._plan.task.budget.trials}"
+        return "  ".join([*parts, f"[{done}{', ' + eta if eta else ''}]"])
+
+
+def tell(run: "Run", console: Console | None = None) -> None:
+    """The front, the baselines, which model to take and where everything lies."""
+    console = console or Console()
+    results = run.results
+    label = _label(results.score)
+    table = Table(
+        title=f"{results.title}: the front, fastest first, and baselines", title_justify="left"
+    )
+    sealed = any(m.sealed for m in results.models)
+    table.add_column("model", no_wrap=True)
+    table.add_column(f"val {label}", justify="right")
+    if sealed:
+        table.add_column(f"test {label} [95 %]", justify="right", no_wrap=True)
+    for heading in ("latency ms", "p95 ms", "size", "params"):
+        table.add_column(heading, justify="right")
+    for model in results.models:
+        chosen = model.name == results.chosen
+        style = "bold green" if chosen else ("dim" if model.origin != "search" else "")
+        table.add_row(*_cells(model, results.score, sealed, chosen), style=style)
+        if model is results.front[-1]:
+            table.add_section()
+    if results.simulated:
+        console.print("[yellow]Simulated images: no patient stands behind these scores.[/yellow]")
+    console.print(table)
+    if not results.complete:
+        console.print(
+            "[yellow]Interrupted: the test part stays sealed; go on with[/yellow] "
+            f"automed resume {run.folder}"
+        )
+    for c in results.comparisons:
+        d = c.difference
+        console.print(
+            f"  against {c.baseline}: test {label} {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}], "
+            f"{c.speedup:.1f} x its speed",
+            highlight=False,
+        )
+    console.print(f"[bold]Take {results.chosen}[/bold]: {results.reason}", highlight=False)
+    console.print(
+        f"Everything is in {run.folder}: report.html, pareto.csv, models/", highlight=False
+    )
+
+
+def _cells(model: "Model", score: str, sealed: bool, chosen: bool) -> list[str]:
+    cells = [f"{'* ' if chosen else '  '}{model.name}", f"{model.validation[score].value:.3f}"]
+    if sealed:
+        known = model.sealed.get(score)
+        cells.append(
+            "" if known is None else f"{known.value:.3f} [{known.low:.3f}, {known.high:.3f}]"
+        )
+    cells += [f"{model.costs['latency_ms']:.3f}", f"{model.costs['latency_p95_ms']:.3f}"]
+    cells.append(f"{model.costs['size_bytes'] / 1e3:.0f} kB")
+    params = model.costs.get("params")
+    return [*cells, "" if params is None else f"{params / 1e3:.1f} k"]
+
+
+def _label(score: str) -> str:
+    return score.upper() if len(score) <= 3 else score.replace("_", " ")
