@@ -7,7 +7,6 @@ import torch
 from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
 from monai.networks.layers.factories import Conv, Norm, Pad, Pool
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
 REDUCTION = 4
@@ -117,15 +116,11 @@ class Layers:
 
 
 class Residual(nn.Module):
-    """The sum of a branch and its shortcut; it starts as the shortcut alone.
-
-    The branch's last norm starts at zero (Goyal et al. 2017, arXiv:1706.02677).
-    """
+    """The sum of a branch and its shortcut."""
 
     def __init__(self, branch: nn.Module, shortcut: nn.Module, after: nn.Module) -> None:
         super().__init__()
         self.branch, self.shortcut, self.after = branch, shortcut, after
-        nn.init.zeros_([m for m in branch.modules() if isinstance(m, _BatchNorm)][-1].weight)
 
     def forward(self, x_NCS: Tensor) -> Tensor:
         y_NCS: Tensor = self.after(self.shortcut(x_NCS) + self.branch(x_NCS))

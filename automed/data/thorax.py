@@ -27,6 +27,7 @@ FISSURE_HU: Range = (-450.0, -150.0)
 SOLID_HU: Range = (-60.0, 70.0)
 CALCIFIED_HU: Range = (150.0, 350.0)
 GROUND_GLASS_HU: Range = (-680.0, -440.0)
+HAZE_HU: Range = (-760.0, -560.0)
 SCAR_HU: Range = (-350.0, 30.0)
 
 # millimetres
@@ -140,10 +141,10 @@ class Slab:
         image: Float = self.hu.reshape(self._shape).mean(axis=0)
         return image
 
-    def tubes(self, tubes: Vector, *, grow_mm: float = 0.0) -> Float:
+    def tubes(self, tubes: Vector) -> Float:
         """Signed distance in mm to (K, 8) tapering tubes: start, end, radius at either."""
         z = tubes[:, [2, 5]]
-        radius = tubes[:, 6:].max(axis=1) + grow_mm + self._pixel_mm
+        radius = tubes[:, 6:].max(axis=1) + self._pixel_mm
         seen = (z.min(axis=1) < self._half_mm + radius) & (z.max(axis=1) > -self._half_mm - radius)
         tubes = tubes[seen].astype(np.float32)
         if len(tubes) == 0:
@@ -158,7 +159,7 @@ class Slab:
         away += t * (t * squared - 2.0 * dot)
         np.sqrt(np.maximum(away, 0.0, out=away), out=away)
         away -= tubes[:, 6, None] + t * (tubes[:, 7] - tubes[:, 6])[:, None]
-        nearest: Float = away.min(axis=0) - np.float32(grow_mm)
+        nearest: Float = away.min(axis=0)
         return nearest
 
 
@@ -487,7 +488,7 @@ def haze(slab: Slab, rng: Generator, patient: Patient) -> None:
         at = rng.normal(0.0, 3.0, 3)
         spread = rng.uniform(4.0, 9.0)
         distance = blob(slab, rng, at, radius_mm=spread * 0.6, lobulation=0.3)
-        slab.paint(distance, rng.uniform(-760.0, -560.0), edge_mm=spread * 1.6)
+        slab.paint(distance, rng.uniform(*HAZE_HU), edge_mm=spread * 1.6)
 
 
 def nothing(slab: Slab, rng: Generator, patient: Patient) -> None:

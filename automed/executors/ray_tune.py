@@ -27,6 +27,7 @@ class RayTuneExecutor:
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is the loop's to handle
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the record is the only truth
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the old output can be silenced
         import ray
 
         started_here = not ray.is_initialized()

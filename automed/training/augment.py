@@ -1,18 +1,16 @@
-"""Light augmentation with MONAI's transforms, on slabs of a batch instead of single samples."""
+"""Light augmentation with MONAI's transforms, a slab of samples at a time."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from monai.transforms import RandFlip, RandRotate90, RandScaleIntensity, RandShiftIntensity
 
-SLAB = 4
+SLAB = 8
 """Samples that share one random draw: a transform costs Python time per call, not per pixel."""
-
-Transform = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Augmentation:
-    """Named augmentations of a batch of images in [0, 1].
+    """Named augmentations of images in [0, 1].
 
     Names: "flip" mirrors along each axis, "rotate90" turns by quarters in the last two axes
     where those are of one length, "intensity" scales and shifts a little.
@@ -31,16 +29,18 @@ class Augmentation:
         }
         self._transforms = [transform for name in names for transform in known[name]]
 
-    def seed(self, seed: int) -> None:
-        """Start every transform's own random stream anew."""
+    def epoch(self, images_NCX: torch.Tensor, seed: int) -> torch.Tensor:
+        """All images of an epoch, augmented; slabs are drawn apart from the batches they go to."""
+        if not self._transforms:
+            return images_NCX
         for number, transform in enumerate(self._transforms):
             transform.set_random_state(seed=(seed + number) % 2**32)
-
-    def __call__(self, batch_NCX: torch.Tensor) -> torch.Tensor:
-        """The batch with every slab of samples transformed alike."""
-        if not self._transforms:
-            return batch_NCX
-        return torch.cat([self._slab(slab) for slab in batch_NCX.split(SLAB)])
+        shuffle = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(images_NCX), generator=shuffle).to(images_NCX.device)
+        augmented = torch.empty_like(images_NCX)
+        for rows in order.split(SLAB):
+            augmented[rows] = self._slab(images_NCX[rows])
+        return augmented
 
     def _slab(self, slab_NCX: torch.Tensor) -> torch.Tensor:
         image = slab_NCX.flatten(0, 1)  # MONAI's channels: samples times channels

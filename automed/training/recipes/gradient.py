@@ -85,6 +85,7 @@ class _Run:
                 {"params": plain, "weight_decay": 0.0},
             ],
             lr=settings.learning_rate,
+            fused=True,  # one kernel a step instead of several per tensor, on the CPU too
         )
         self.augment = Augmentation(settings.augment, tensors.sample.image.size)
         self.mixed = device.type == "cuda"
@@ -101,12 +102,11 @@ class _Run:
         """Train once over the training part, then score the validation part."""
         number = len(self.curve)
         stream = (self.seed * 1_000_003 + number) % 2**32
-        self.augment.seed(stream)
-        shuffle = torch.Generator().manual_seed(stream)
+        shuffle = torch.Generator().manual_seed(stream + 1)
         order = torch.randperm(len(self.tensors.train.labels), generator=shuffle)
         with torch.random.fork_rng():
             torch.manual_seed(stream)  # dropout
-            loss = self._steps(order.to(self.tensors.device), number)
+            loss = self._steps(order.to(self.tensors.device), number, stream)
         outputs = self._outputs(self.tensors.val)
         labels = self.tensors.val.labels_on_host
         scores = {k: float(v[0]) for k, v in self.problem.scores(outputs, labels).items()}
@@ -115,14 +115,14 @@ class _Run:
             self.best = number
             self.best_weights = copy.deepcopy(self.network.state_dict())
 
-    def _steps(self, order: torch.Tensor, epoch: int) -> float:
+    def _steps(self, order: torch.Tensor, epoch: int, stream: int) -> float:
         self.network.train()
         part, device = self.tensors.train, self.tensors.device.type
+        augmented = self.augment.epoch(part.images, stream)
         total = torch.zeros((), device=self.tensors.device)
         for step in range(self.steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
-            images = self.augment(part.images[rows])
-            images = images.to(memory_format=self.tensors.memory_format)
+            images = augmented[rows].to(memory_format=self.tensors.memory_format)
             self._set_rate(epoch * self.steps + step)
             with torch.autocast(device, torch.bfloat16, enabled=self.mixed):
                 loss = self.loss(self.network(images), part.labels[rows])
