@@ -14,7 +14,7 @@ from automed import registry
 from automed.errors import BudgetError, RunError, UnknownNameError
 from automed.executors import Resources
 from automed.family import architecture_key
-from automed.task import CLASSICAL, COSTS, Task
+from automed.task import CLASSICAL, COSTS, Direction, Task
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -326,12 +326,14 @@ class _Session:
         plan, task, begun = self._plan, self._plan.task, time.monotonic()
         known = sum(1 for _ in record.rows())
         self._watch.opened(plan, self._parts, folder, known)
+        starts = self._starts()
         strategy = self._maker.make(
             plan.strategy.partition(":")[2],
             self._space,
             task.objectives,
             epochs=task.budget.epochs,
             seed=plan.seed + 1000 * known,  # a resumed search must not draw the same again
+            first=len(starts),
         )
         resources = Resources(
             workers=plan.num_workers, cpus=plan.cpus, gpus=plan.gpus, address=plan.address
@@ -345,6 +347,7 @@ class _Session:
             key=lambda t: architecture_key(t.family, architecture(t).config()),
             budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
             baselines=self._baselines(),
+            starts=starts,
             watch=self._watch,
         )
         if complete:
@@ -407,6 +410,17 @@ class _Session:
             family = str(network["family"])
             trials.append(Trial(number, family, point, task.budget.epochs, BASELINE, name))
         return trials
+
+    def _starts(self) -> list[Trial]:
+        """The default of every family: what a person would try first, a search should know."""
+        task = self._plan.task
+        defaults: dict[str, Any] = {}
+        for name in task.families:
+            defaults |= registry.family(name)().config()
+        return [
+            Trial(number, name, {**defaults, "family": name}, task.budget.epochs)
+            for number, name in enumerate(task.families)
+        ]
 
     def _probe_limits(self) -> None:
         """Refuse limits that not even the smallest network of any family meets.
@@ -474,7 +488,7 @@ def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
     }
 
 
-def _directions(task: Task, names: Iterable[str]) -> dict[str, str]:
+def _directions(task: Task, names: Iterable[str]) -> dict[str, Direction]:
     metrics = registry.part("problem", task.problem).PROBLEM.metrics
     for name in names:
         if name not in COSTS and name not in metrics:

@@ -199,7 +199,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
     """Class probabilities of images; needs onnxruntime alone, not PyTorch."""
-    from automed.data.pixels import read_image
+    from automed.data.pixels import read
     from automed.errors import DataError
     from automed.exporters.onnx_runtime import Model
 
@@ -207,7 +207,7 @@ def predict(
         raise DataError(f"no model at {model}; give an exported .onnx file")
     loaded = Model(model)
     card = loaded.card()
-    told = {str(path): loaded.predict(read_image(path).pixels) for path in images}
+    told = {str(path): loaded.predict(read(path).pixels) for path in images}
     if as_json:
         print(json.dumps(told, indent=1))
         return

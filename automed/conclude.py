@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import automed
-from automed import registry
+from automed import __version__, registry
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
 from automed.errors import BudgetError, ExportError
@@ -20,6 +19,7 @@ from automed.front import knee
 from automed.measure import intervals, latency
 from automed.problems import Problem
 from automed.report.results import Comparison, Interval, Model, Results
+from automed.report.text import metric_label
 from automed.trial import SEARCH, Outcome, Trial
 
 ARTEFACTS = "models"
@@ -105,6 +105,7 @@ def conclude(
         run=(*facts, *(("not exported", text) for text in failures)),
         complete=complete,
         comparisons=judge.comparisons(chosen, models, task.score),
+        resampled_by="image" if parts.train.groups is None else "patient",
     )
 
 
@@ -118,7 +119,7 @@ def metadata(job: Job, parts: Parts) -> dict[str, str]:
     """What an artefact says of itself; no path, no patient."""
     image = parts.train.sample.image
     return {
-        "automed": automed.__version__,
+        "automed": __version__,
         "task": job.task.name,
         "problem": job.task.problem,
         "classes": json.dumps(list(parts.train.sample.target.classes)),
@@ -220,7 +221,7 @@ def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:
     searched = [m for m in models if m.origin == SEARCH]
     it = next(m for m in searched if m.name == chosen)
     best = max(searched, key=lambda m: m.validation[score].value)
-    label = score.upper() if len(score) <= 3 else score.replace("_", " ")
+    label = metric_label(score, inline=True)
     start = (
         f"{it.name} is the knee of the front: validation {label} "
         f"{it.validation[score].value:.3f} at {it.costs['latency_ms']:.3f} ms"

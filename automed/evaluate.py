@@ -135,7 +135,7 @@ def _evaluate(job: Job, trial: Trial) -> Outcome:
     return _trained(job, trial, network, lowered)
 
 
-def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, dict[str, float]]:
+def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, Mapping[str, float]]:
     import torch
 
     from automed.measure import latency

@@ -51,7 +51,7 @@ class Family(ABC):
 
     @classmethod
     def within(cls, joint_point: Point) -> Self:
-        """The architecture at a point of a space joined over families; foreign names are ignored."""
+        """The architecture at a point of a joint space; other families' names are ignored."""
         return cls.at({name: joint_point[name] for name in cls.space()})
 
     @classmethod

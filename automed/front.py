@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 def oriented(values: ArrayLike, directions: Sequence[str]) -> NDArray[np.float64]:
     """Values (N, M) with every objective turned so that smaller is better."""
     signs = np.array([-1.0 if d == "maximize" else 1.0 for d in directions])
-    return np.asarray(values, dtype=np.float64).reshape(-1, len(signs)) * signs
+    turned: NDArray[np.float64] = np.asarray(values, np.float64).reshape(-1, len(signs)) * signs
+    return turned
 
 
 def front(values: ArrayLike, directions: Sequence[str]) -> list[int]:

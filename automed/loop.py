@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from automed.executors import Evaluate, Executor
-from automed.family import architecture_key
 from automed.space import Space
 from automed.strategies import Strategy
 from automed.trial import BASELINE, Outcome, Trial
@@ -64,6 +63,7 @@ def run(
     key: Callable[[Trial], str],
     budget: Budget,
     baselines: Iterable[Trial] = (),
+    starts: Iterable[Trial] = (),
     watch: Watch,
 ) -> bool:
     """Search until the budget is spent or the strategy has nothing left.
@@ -77,13 +77,14 @@ def run(
         key: Names a trial's architecture; equal keys are one architecture.
         budget: When to stop asking.
         baselines: Unsearched networks, evaluated first; no strategy is told of them.
+        starts: Trials every search begins with, whatever its strategy, which is told of them.
         watch: Who looks on.
 
     Returns:
         Whether the search went to its end; False after KeyboardInterrupt.
     """
     state = _State(strategy, record, space, key, budget, watch)
-    state.replay(baselines)
+    state.replay(baselines, starts)
     try:
         executor.run(state.ask, evaluate, state.tell)
     except KeyboardInterrupt:
@@ -109,15 +110,17 @@ class _State:
         self.running: dict[str, Trial] = {}
         self.waiting: dict[str, list[Trial]] = {}
         self.baselines: Iterator[Trial] = iter(())
+        self.starts: Iterator[Trial] = iter(())
         self.deadline = None if budget.hours is None else time.monotonic() + 3600 * budget.hours
 
-    def replay(self, baselines: Iterable[Trial]) -> None:
-        """Rebuild the strategy from the record, and leave out the baselines that it holds."""
+    def replay(self, baselines: Iterable[Trial], starts: Iterable[Trial]) -> None:
+        """Rebuild the strategy from the record, and leave out what that holds already."""
         for trial, outcome in self.record.rows():
             self.known[self.key(trial)] = trial, outcome
             self.strategy.tell(trial, outcome)
         done = {trial.name for trial, _ in self.record.baselines()}
         self.baselines = (b for b in baselines if b.name not in done)
+        self.starts = (s for s in starts if self.key(s) not in self.known)
 
     def ask(self) -> Trial | None:
         """The next trial worth a worker's time."""
@@ -128,7 +131,7 @@ class _State:
             if self.deadline is not None and time.monotonic() > self.deadline:
                 return None
             new = len(self.known.keys() | self.running.keys())
-            trial = self.strategy.ask() if self._affordable(new) else None
+            trial = self._proposed() if self._affordable(new) else None
             if trial is None:
                 return None
             key = self.key(trial)
@@ -162,6 +165,12 @@ class _State:
             for asked in (trial, *self.waiting.pop(key, ())):
                 self.strategy.tell(asked, outcome)
         self.watch.ended(trial, outcome)
+
+    def _proposed(self) -> Trial | None:
+        """A start, then whatever the strategy asks; starts are numbered as the strategy's own."""
+        for start in self.starts:
+            return start
+        return self.strategy.ask()
 
     def _affordable(self, new: int) -> bool:
         """New architectures fit the budget, or started ones may still want to go on."""

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from automed.errors import RunError
 from automed.space import Space
 from automed.strategies.optuna_samplers import distribution
+from automed.task import Direction
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
 STUDY_FILE = "study.db"
@@ -41,7 +42,7 @@ class Record:
         cls,
         folder: Path,
         name: str,
-        objectives: Mapping[str, str],
+        objectives: Mapping[str, Direction],
         settings: Mapping[str, Any],
     ) -> "Record":
         """A new record in a run folder.

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from automed.front import front
+from automed.report.text import metric_label
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class Screen:
             if outcome.state == "complete":
                 self._values.append([outcome.value(name) for name in task.objectives])
                 best = max(row[list(task.objectives).index(task.score)] for row in self._values)
-                self._best = f"best {_label(task.score)} {best:.3f}"
+                self._best = f"best {metric_label(task.score, inline=True)} {best:.3f}"
         if not self._console.is_terminal:
             self._console.print(self._line(trial, outcome), highlight=False)
         self._show()
@@ -146,7 +147,7 @@ class Screen:
         parts = [f"{trial.name:<16} {outcome.state:<10}"]
         score = self._plan.task.score
         if score in outcome.scores:
-            parts.append(f"{_label(score)} {outcome.scores[score]:.3f}")
+            parts.append(f"{metric_label(score, inline=True)} {outcome.scores[score]:.3f}")
         if "latency_ms" in outcome.costs:
             parts.append(f"{outcome.costs['latency_ms']:.3f} ms")
         if outcome.failure:
@@ -160,7 +161,7 @@ def tell(run: "Run", console: Console | None = None) -> None:
     """The front, the baselines, which model to take and where everything lies."""
     console = console or Console()
     results = run.results
-    label = _label(results.score)
+    label = metric_label(results.score, inline=True)
     table = Table(
         title=f"{results.title}: the front, fastest first, and baselines", title_justify="left"
     )
@@ -209,7 +210,3 @@ def _cells(model: "Model", score: str, sealed: bool, chosen: bool) -> list[str]:
     cells.append(f"{model.costs['size_bytes'] / 1e3:.0f} kB")
     params = model.costs.get("params")
     return [*cells, "" if params is None else f"{params / 1e3:.1f} k"]
-
-
-def _label(score: str) -> str:
-    return score.upper() if len(score) <= 3 else score.replace("_", " ")

@@ -25,8 +25,8 @@ class _Strict(BaseModel):
 class Budget(_Strict):
     """How long to search: architectures, and epochs for each."""
 
-    trials: int = Field(24, ge=1)
-    epochs: int = Field(10, ge=1)
+    trials: int = Field(default=24, ge=1)
+    epochs: int = Field(default=10, ge=1)
 
 
 class Training(_Strict):
@@ -42,12 +42,12 @@ class Training(_Strict):
         augment: Names of the augmentations, see training/augment.py.
     """
 
-    batch: int = Field(32, ge=2)
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    warmup: float = Field(0.1, ge=0, lt=1)
-    patience: int = Field(8, ge=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    batch: int = Field(default=32, ge=2)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    patience: int = Field(default=8, ge=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augment: tuple[str, ...] = ("flip", "rotate90", "intensity")
 
 

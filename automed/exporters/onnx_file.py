@@ -126,10 +126,11 @@ def _reuse_operator_table() -> None:
     """
     from torch.onnx._internal.exporter import _registration
 
-    table = getattr(_registration, "ONNXRegistry", None)
+    table: Any = getattr(_registration, "ONNXRegistry", None)
     build = getattr(getattr(table, "from_torchlib", None), "__func__", None)
     if table is not None and build is not None:
-        table.from_torchlib = classmethod(functools.cache(build))
+        cached: Any = functools.cache(build)
+        table.from_torchlib = classmethod(cached)
 
 
 @contextmanager

@@ -14,4 +14,4 @@ def num_macs(network: nn.Module, example: torch.Tensor) -> int:
     """Multiply-accumulate operations of one pass over the example, convolutions and products."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(example)
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2

@@ -1,0 +1,1 @@
+"""What a search comes to, as plain values, a page and a card."""

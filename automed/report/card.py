@@ -1,7 +1,4 @@
-"""The model card: what the exported file is, for whoever holds it without the run around it.
-
-The words for numbers that the report's page and figures share live here too.
-"""
+"""The model card: what the exported file is, for whoever holds it without the run around it."""
 
 import re
 from collections.abc import Iterable
@@ -9,126 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from automed.errors import UnknownNameError
-from automed.report.results import Interval, Model, Results
-
-NOT_CLINICAL = (
-    "Not for clinical use: a research result, not a medical device; nothing here was validated "
-    "on patients for diagnosis or treatment."
+from automed.report.results import Model, Results
+from automed.report.text import (
+    NOT_CLINICAL,
+    bounds,
+    compare,
+    count,
+    interval_text,
+    metric_label,
+    milliseconds,
+    significant,
+    size,
+    value_text,
 )
-NOTHING = "\u2013"
+
 _LIMITS = f"""\
 - {NOT_CLINICAL}
 - Scores hold for the data above; other scanners, protocols, sites or patients may differ.
 - Latency holds for the machine it was measured on; measure again on the device it is for.
 - Calibration and subgroups were not examined unless a fact above says so."""
-_ACRONYMS = {"auc", "auprc", "roc", "iou", "f1", "mae", "mse", "rmse", "mcc", "ece", "macs"}
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
-
-
-def metric_label(name: str) -> str:
-    """A metric's or dimension's name as people write it: auc is AUC, macro_f1 is Macro F1."""
-    words = [w.upper() if w in _ACRONYMS else w for w in re.split(r"[_\s]+", name) if w]
-    text = " ".join(words)
-    return text[:1].upper() + text[1:]
-
-
-def cost_label(name: str) -> str:
-    """A cost's or score's name in running text, without its unit: latency_ms is latency."""
-    label = metric_label(re.sub("_(ms|bytes|s|mb|mj)$", "", name))
-    return label if label.isupper() else label[:1].lower() + label[1:]
-
-
-def cost_text(name: str, value: float) -> str:
-    """A cost with its unit, which its name tells."""
-    if name.endswith("_bytes"):
-        return size(value)
-    _, _, unit = name.rpartition("_")
-    text = significant(value, 6)
-    return f"{text} {unit}" if unit in ("ms", "s") else count(value)
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits, never in scientific notation above 0.0001."""
-    if value and abs(value) < 1e-4:
-        return f"{value:.{digits - 1}e}"
-    text = f"{value:.{digits}g}"
-    return f"{value:.0f}" if "e" in text else text
-
-
-def interval_text(interval: Interval | None) -> str:
-    """A score with its interval, for example 0.947 [0.921, 0.968]."""
-    if interval is None:
-        return NOTHING
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def milliseconds(value: float | None) -> str:
-    """A latency with its unit."""
-    return NOTHING if value is None else f"{significant(value)} ms"
-
-
-def size(value: float | None) -> str:
-    """Bytes as B, kB or MB, by thousands."""
-    if value is None:
-        return NOTHING
-    for unit, scale in (("MB", 1e6), ("kB", 1e3)):
-        if value >= scale:
-            return f"{significant(value / scale)} {unit}"
-    return f"{value:.0f} B"
-
-
-def count(value: float | None) -> str:
-    """A count with k, M or G."""
-    if value is None:
-        return NOTHING
-    for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= scale:
-            return f"{significant(value / scale)} {unit}"
-    return f"{value:.0f}"
-
-
-def value_text(value: Any) -> str:
-    """A value of a config, in words a reader expects."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return significant(value, 4) if isinstance(value, float) else str(value)
-
-
-def bounds(results: Results) -> str:
-    """The objectives and limits of the search in one line."""
-    goals = " and ".join(f"{how} {cost_label(name)}" for name, how in results.objectives.items())
-    caps = " and ".join(
-        f"{cost_label(k)} at most {cost_text(k, v)}" for k, v in results.limits.items()
-    )
-    return f"{goals}, {f'with {caps}' if caps else 'without a limit'}"
-
-
-def compare(results: Results, model: Model, baseline: Model) -> tuple[str, str]:
-    """How a model stands against a baseline: (ratio of latencies, difference of scores).
-
-    The difference has an interval where the results hold the paired comparison on the sealed part;
-    otherwise it is that of the scores, on the sealed part if both were opened.
-    """
-    score = results.score
-    paired = {(c.model, c.baseline): c for c in results.comparisons}.get(
-        (model.name, baseline.name)
-    )
-    mine, theirs = model.costs.get("latency_ms"), baseline.costs.get("latency_ms")
-    ratio = paired.speedup if paired else theirs / mine if mine and theirs else None
-    speed = NOTHING
-    if ratio:
-        word = "faster" if ratio >= 1 else "slower"
-        speed = f"{significant(max(ratio, 1 / ratio), 2)}\u00d7 {word}"
-    if paired:
-        d = paired.difference
-        gain = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] {metric_label(score)}, sealed test"
-        return speed, gain
-    sealed = score in model.sealed and score in baseline.sealed
-    a, b = (m.sealed.get(score) if sealed else m.validation.get(score) for m in (model, baseline))
-    if not a or not b:
-        return speed, NOTHING
-    where = "sealed test" if sealed else "validation"
-    return speed, f"{a.value - b.value:+.3f} {metric_label(score)}, {where}"
 
 
 def write(results: Results, model_name: str, path: Path) -> None:
@@ -170,8 +67,8 @@ def _card(results: Results, model: Model) -> str:
         _table(("parameter", "value"), (model.config or {}).items()),
         "## Scores",
         _scores(model),
-        "The intervals are 95 % bootstrap intervals, resampled by patient. The search picks on the"
-        " validation part, so scores there are optimistic. "
+        f"The intervals are 95 % bootstrap intervals, resampled by {results.resampled_by}. The"
+        " search picks on the validation part, so scores there are optimistic. "
         + (
             "The sealed test part was opened once, at the end."
             if model.sealed

@@ -12,9 +12,15 @@ from markupsafe import Markup
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from automed.report import card, figures
-from automed.report.results import Interval, Model, Results
+from automed.report import drawing, figures, front_figure, text
+from automed.report.results import Model, Results
 
+FIGURES = {
+    "front": front_figure.front,
+    "families": figures.families,
+    "curves": figures.curves,
+    "dimensions": figures.dimensions,
+}
 STATES = ("complete", "infeasible", "failed", "paused", "lowered")
 MAX_REASONS = 20
 MAX_LETTERS = 300
@@ -36,58 +42,44 @@ def _page(results: Results) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "label": card.metric_label,
-        "significant": card.significant,
-        "href": lambda text: quote(text, safe="/"),
+        "label": text.metric_label,
+        "significant": text.significant,
+        "href": lambda path: quote(path, safe="/"),
     }
-    environment.globals |= {"ms": card.milliseconds, "bytes": card.size, "amount": card.count}
+    environment.globals |= {"ms": text.milliseconds, "bytes": text.size, "amount": text.count}
     chosen = next((m for m in results.models if m.name == results.chosen), None)
     states = Counter(t["state"] for t in results.trials)
     broken = [t for t in results.trials if t["state"] in ("failed", "infeasible")]
     return environment.get_template("page.html").render(
         r=results,
-        metric=card.metric_label(results.score),
+        metric=text.metric_label(results.score),
         chosen=chosen,
         tiles=_tiles(results, chosen) if chosen else [],
-        against={m.name: card.compare(results, chosen, m) for m in results.baselines}
+        against={m.name: text.compare(results, chosen, m) for m in results.baselines}
         if chosen
         else {},
         metrics=_metrics(results),
-        palette=figures.palette(results),
-        baseline_colour=figures.BASELINE_COLOUR,
-        figures={
-            name: _inline(draw(results), f"figure-{name}")
-            for name, draw in (
-                ("front", figures.front),
-                ("families", figures.families),
-                ("curves", figures.curves),
-                ("dimensions", figures.dimensions),
-            )
-        },
+        palette=drawing.palette(results),
+        baseline_colour=drawing.BASELINE_COLOUR,
+        figures={name: _inline(draw(results), f"figure-{name}") for name, draw in FIGURES.items()},
         states=[(s, states[s]) for s in dict.fromkeys((*STATES, *sorted(states))) if states[s]],
         broken=broken[:MAX_REASONS],
         num_broken=len(broken),
         reasons={t["number"]: _reason(t) for t in broken},
         methods=any(m.family != m.name for m in results.baselines),
         opened=any(m.sealed for m in results.models),
-        bounds=card.bounds(results),
-        not_clinical=card.NOT_CLINICAL,
+        bounds=text.bounds(results),
+        not_clinical=text.NOT_CLINICAL,
         plotly=Markup(get_plotlyjs()),
     )
 
 
 def _inline(figure: go.Figure, div: str) -> Markup:
     config = {"displayModeBar": False, "responsive": True, "displaylogo": False}
-    return Markup(
-        to_html(
-            figure,
-            config=config,
-            include_plotlyjs=False,
-            full_html=False,
-            div_id=div,
-            validate=False,
-        )
+    source = to_html(
+        figure, config, include_plotlyjs=False, full_html=False, div_id=div, validate=False
     )
+    return Markup(source)
 
 
 def _rival(results: Results) -> Model | None:
@@ -99,29 +91,29 @@ def _rival(results: Results) -> Model | None:
 
 def _tiles(results: Results, model: Model) -> list[tuple[str, str, str]]:
     """(label, figure, remark) of what a reader asks first about the chosen model."""
-    metric, costs = card.metric_label(results.score), model.costs
+    metric, costs = text.metric_label(results.score), model.costs
     sealed = model.sealed.get(results.score)
-    shown: Interval | None = sealed or model.validation.get(results.score)
+    shown = sealed or model.validation.get(results.score)
     tiles = [
         (
             f"{metric}, {'sealed test' if sealed else 'validation (test still sealed)'}",
-            f"{shown.value:.3f}" if shown else card.NOTHING,
+            f"{shown.value:.3f}" if shown else text.NOTHING,
             f"95 % interval {shown.low:.3f} to {shown.high:.3f}" if shown else "",
         ),
         (
             "Latency, median",
-            card.milliseconds(costs.get("latency_ms")),
-            f"p95 {card.milliseconds(costs.get('latency_p95_ms'))}; host CPU, 1 thread, batch 1",
+            text.milliseconds(costs.get("latency_ms")),
+            f"p95 {text.milliseconds(costs.get('latency_p95_ms'))}; host CPU, 1 thread, batch 1",
         ),
-        ("File size", card.size(costs.get("size_bytes")), "exported ONNX"),
+        ("File size", text.size(costs.get("size_bytes")), "exported ONNX"),
         (
             "Parameters",
-            card.count(costs.get("params")),
-            f"{card.count(costs.get('macs'))} multiply-accumulates",
+            text.count(costs.get("params")),
+            f"{text.count(costs.get('macs'))} multiply-accumulates",
         ),
     ]
     if rival := _rival(results):
-        ratio, gain = card.compare(results, model, rival)
+        ratio, gain = text.compare(results, model, rival)
         tiles.append((f"Against {rival.name}", ratio, f"{gain}; most accurate baseline"))
     return tiles
 
@@ -136,7 +128,7 @@ def _reason(trial: Mapping[str, Any]) -> str:
     if trial["failure"]:
         return str(trial["failure"])[:MAX_LETTERS]
     return ", ".join(
-        f"{card.cost_label(name)} {100 * over:.0f} % over its limit"
+        f"{text.cost_label(name)} {100 * over:.0f} % over its limit"
         for name, over in trial["violations"].items()
         if over > 0
     )

@@ -56,7 +56,7 @@ class Comparison:
     Attributes:
         model: Name of the chosen model.
         baseline: Name of the baseline.
-        difference: Score of the model minus that of the baseline, bootstrap paired by patient.
+        difference: Score of the model minus that of the baseline, from the same bootstrap draws.
         speedup: The baseline's latency divided by the model's.
     """
 
@@ -86,6 +86,7 @@ class Results:
         run: (label, text) facts on the run: versions, seed, devices, times.
         complete: Whether the search spent its budget; False after an interruption.
         comparisons: The chosen model against every baseline; empty while the test part is sealed.
+        resampled_by: What the intervals draw: "patient", or "image" where no patients are known.
     """
 
     task: str
@@ -102,6 +103,7 @@ class Results:
     run: tuple[tuple[str, str], ...]
     complete: bool = True
     comparisons: tuple[Comparison, ...] = ()
+    resampled_by: str = "patient"
 
     @property
     def front(self) -> tuple[Model, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from automed.space import Space
+from automed.task import Direction
 from automed.trial import Outcome, Trial
 
 
@@ -28,9 +29,19 @@ class Maker(Protocol):
         self,
         algorithm: str,
         space: Space,
-        objectives: Mapping[str, str],
+        objectives: Mapping[str, Direction],
         *,
         epochs: int,
         seed: int,
+        first: int,
     ) -> Strategy:
-        """The strategy over a joint space, asking for trials of full fidelity `epochs`."""
+        """The strategy over a joint space.
+
+        Args:
+            algorithm: One of the module's ALGORITHMS, or "".
+            space: The joint space.
+            objectives: Objective name to "maximize" or "minimize".
+            epochs: Full fidelity.
+            seed: Of its random numbers.
+            first: Number of the first trial it asks; the search's starting points come before.
+        """

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from automed.space import Choice, Integer, Parameter, Real, Space
+from automed.task import Direction
 from automed.trial import Outcome, Trial
 
 if TYPE_CHECKING:
@@ -44,7 +45,13 @@ ALGORITHMS = {
 
 
 def make(
-    algorithm: str, space: Space, objectives: Mapping[str, str], *, epochs: int, seed: int
+    algorithm: str,
+    space: Space,
+    objectives: Mapping[str, Direction],
+    *,
+    epochs: int,
+    seed: int,
+    first: int,
 ) -> "OptunaStrategy":
     """See `Maker.make`."""
     import optuna
@@ -53,7 +60,7 @@ def make(
     row = ALGORITHMS[algorithm]
     with warnings.catch_warnings(action="ignore"):  # "group is experimental", and the like
         sampler = getattr(optuna.samplers, row.sampler)(seed=seed, **row.arguments)
-    return OptunaStrategy(sampler, space, objectives, epochs=epochs)
+    return OptunaStrategy(sampler, space, objectives, epochs=epochs, first=first)
 
 
 class OptunaStrategy:
@@ -68,9 +75,10 @@ class OptunaStrategy:
         self,
         sampler: "optuna.samplers.BaseSampler",
         space: Space,
-        objectives: Mapping[str, str],
+        objectives: Mapping[str, Direction],
         *,
         epochs: int,
+        first: int,
     ) -> None:
         import optuna
 
@@ -79,7 +87,7 @@ class OptunaStrategy:
         self._epochs = epochs
         self._study = optuna.create_study(sampler=sampler, directions=list(objectives.values()))
         self._pending: dict[int, optuna.trial.Trial] = {}
-        self._next = 0
+        self._next = first
         self._seen: dict[str, list[float]] = {name: [] for name in objectives}
 
     def ask(self) -> Trial:

@@ -4,34 +4,41 @@ import random
 from collections.abc import Mapping
 
 from automed.space import Choice, Integer, Parameter, Real, Space, Value
+from automed.task import Direction
 from automed.trial import Outcome, Trial
 
 
 def make(
-    algorithm: str, space: Space, objectives: Mapping[str, str], *, epochs: int, seed: int
+    algorithm: str,
+    space: Space,
+    objectives: Mapping[str, Direction],
+    *,
+    epochs: int,
+    seed: int,
+    first: int,
 ) -> "RandomSearch":
     """See `Maker.make`."""
-    return RandomSearch(space, epochs=epochs, seed=seed)
+    return RandomSearch(space, epochs=epochs, seed=seed, first=first)
 
 
 class RandomSearch:
     """Each parameter uniform over its values; Real on a log scale if it says so."""
 
-    def __init__(self, space: Space, *, epochs: int, seed: int) -> None:
+    def __init__(self, space: Space, *, epochs: int, seed: int, first: int) -> None:
         self._space, self._epochs, self._seed = space, epochs, seed
-        self._asked = 0
+        self._next = first
 
     def ask(self) -> Trial:
         """The next point; it depends on the seed and on how many were asked or told before."""
-        stream = random.Random(f"{self._seed}/{self._asked}")
+        stream = random.Random(f"{self._seed}/{self._next}")
         point = {name: _drawn(parameter, stream) for name, parameter in self._space.items()}
-        trial = Trial(self._asked, str(point["family"]), point, self._epochs)
-        self._asked += 1
+        trial = Trial(self._next, str(point["family"]), point, self._epochs)
+        self._next += 1
         return trial
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Nothing is learnt; a replayed trial is not drawn again."""
-        self._asked = max(self._asked, trial.number + 1)
+        self._next = max(self._next, trial.number + 1)
 
 
 def _drawn(parameter: Parameter, stream: random.Random) -> Value:

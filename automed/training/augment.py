@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 
 import torch
+from monai.data import set_track_meta
 from monai.transforms import RandFlip, RandRotate90, RandScaleIntensity, RandShiftIntensity
 
-SLAB = 8
+SLAB = 16
 """Samples that share one random draw: a transform costs Python time per call, not per pixel."""
+
+set_track_meta(False)  # no affine and no history to carry along: plain tensors in and out
 
 
 class Augmentation:
@@ -38,7 +41,7 @@ class Augmentation:
         shuffle = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(images_NCX), generator=shuffle).to(images_NCX.device)
         augmented = torch.empty_like(images_NCX)
-        for rows in order.split(SLAB):
+        for rows in torch.split(order, SLAB):
             augmented[rows] = self._slab(images_NCX[rows])
         return augmented
 

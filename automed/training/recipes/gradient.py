@@ -150,7 +150,7 @@ class _Run:
     def _outputs(self, part: Part) -> np.ndarray[Any, Any]:
         self.network.eval()
         given = []
-        for images in part.images.split(EVALUATION_BATCH):
+        for images in torch.split(part.images, EVALUATION_BATCH):
             images = images.to(memory_format=self.tensors.memory_format)
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed):
                 raw = self.network(images)

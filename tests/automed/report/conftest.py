@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from automed.report import page
 from automed.report.results import Comparison, Interval, Model, Results
 
 FAMILIES = {"vgg": 0.915, "inception": 0.927, "resnet": 0.938, "densenet": 0.941, "mobile": 0.93}
@@ -148,7 +149,7 @@ def baseline_trial(number: int, name: str, rng: random.Random) -> dict[str, Any]
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def results() -> Results:
     """A finished search as a real one looks: 32 trials, a front of six and six baselines."""
     rng = random.Random(24)
@@ -199,10 +200,11 @@ def results() -> Results:
             )
             for m in models[6:]
         ),
+        resampled_by="patient",
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def empty(results: Results) -> Results:
     """An interrupted search that finished nothing."""
     return replace(
@@ -213,12 +215,13 @@ def empty(results: Results) -> Results:
         comparisons=(),
         reason="Nothing was trained before the interruption.",
         complete=False,
+        resampled_by="image",
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hostile(results: Results) -> Results:
-    """Names and facts that are markup for whoever forgets to escape."""
+    """Names and facts that are markup for whoever forgets to escape; a small search."""
     evil = "<script>alert(1)</script>\"'&|`"
     broken = dict(results.trials[-1]) | {"state": "failed", "failure": evil, "name": evil}
     broken["config"] = {evil: evil, "width": 8}
@@ -231,10 +234,18 @@ def hostile(results: Results) -> Results:
             replace(m, name=evil, family=evil, note=evil, artefact="javascript:alert(1)")
             if m.name == results.chosen
             else m
-            for m in results.models
+            for m in (*results.front[2:], *results.baselines[3:])
         ),
         chosen=evil,
-        trials=(*results.trials[:-1], broken),
+        trials=(*results.trials[:12], broken),
         data=((evil, evil),),
         run=((evil, evil),),
     )
+
+
+@pytest.fixture(scope="session")
+def source(results: Results, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the finished search, written once for all tests that only read it."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    page.write(results, path)
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,94 @@
+import re
+from dataclasses import replace
+
+import plotly.graph_objects as go
+import pytest
+
+from automed.report import drawing, labels
+from automed.report.page import FIGURES
+from automed.report.results import Results
+
+
+@pytest.fixture(scope="module")
+def drawn(results: Results) -> dict[str, go.Figure]:
+    return {name: draw(results) for name, draw in FIGURES.items()}
+
+
+def test_hostile_names_stay_text_in_figures(hostile: Results) -> None:
+    for draw in FIGURES.values():
+        figure = draw(hostile).update_traces(legendgroup=None)  # a key that is never shown
+        assert "<script>" not in str(figure.to_dict())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_whatever_there_is(name: str, results: Results) -> None:
+    failed = tuple(t for t in results.trials if t["state"] == "failed")
+    for case in (
+        replace(results, models=(), trials=(), chosen=None),
+        replace(results, models=(), trials=failed, chosen=None),
+        replace(results, models=results.baselines, trials=results.trials[:12], chosen=None),
+        replace(results, models=results.front[:1], trials=results.trials[6:8]),
+        replace(results, trials=results.trials[:12], score="unknown"),
+    ):
+        assert isinstance(FIGURES[name](case), go.Figure)
+
+
+def test_families_keep_their_colour_in_every_figure(
+    results: Results, drawn: dict[str, go.Figure]
+) -> None:
+    colours = drawing.palette(results)
+    assert len(set(colours.values())) == len(colours) == 5
+    for figure in drawn.values():
+        for trace in figure.data:
+            if trace.legendgroup in colours and trace.hoverinfo != "skip":
+                style = trace.marker.color or trace.line.color
+                assert style == colours[trace.legendgroup]
+
+
+def test_the_front_shows_the_given_points(results: Results, drawn: dict[str, go.Figure]) -> None:
+    front = drawn["front"]
+    points = {(x, y) for trace in front.data for x, y in zip(trace.x, trace.y, strict=True)}
+    for model in results.front:
+        assert (model.costs["latency_ms"], model.validation["auc"].value) in points
+    names = {re.sub("<.*?>", "", a.text) for a in front.layout.annotations}
+    assert f"{results.chosen}, the knee" in names
+    assert len(names) == len(results.models)
+
+
+@pytest.mark.parametrize(
+    ("latencies", "order"),
+    [
+        ({"se": 1.0, "none": 0.5, "eca": 2.0}, ["none", "se", "eca"]),
+        ({16: 1.0, 8: 2.0, 0.5: 3.0}, ["0.5", "8", "16"]),
+        ({True: 1.0, False: 2.0}, ["no", "yes"]),
+        ({3: 1.0, "all": 2.0, None: 0.5}, ["None", "3", "all"]),
+    ],
+)
+def test_numbers_go_by_size_and_words_from_cheap_to_costly(
+    latencies: dict[object, float], order: list[str], results: Results
+) -> None:
+    one = next(t for t in results.trials if t["origin"] == "search" and t["scores"])
+    trials = tuple(
+        dict(one) | {"config": {"kind": value}, "costs": {"latency_ms": latency}}
+        for value, latency in latencies.items()
+    )
+    figure = FIGURES["dimensions"](replace(results, trials=trials))
+    assert list(figure.layout.xaxis.ticktext) == order
+
+
+def test_labels_cover_no_label_and_no_point() -> None:
+    points = [
+        labels.Point(x=0.1 + 0.08 * i, y=200.0, text=f"model-{i:03d}", bold=i == 4, above=i % 2 > 0)
+        for i in range(10)
+    ]
+    widths = (400.0, 1100.0)
+    places = [p for p in labels.places(points, [], widths, 500.0) if p]
+    assert len(places) == len(points)
+    for i, place in enumerate(places):
+        assert all(place.box.within(w, 500.0) for w in widths)
+        assert all(place.box.clear_of(other.box, widths) for other in places[:i])
+
+
+def test_a_label_without_room_is_left_out() -> None:
+    point = labels.Point(x=0.5, y=10.0, text="a name longer than the plot", bold=False, above=True)
+    assert labels.places([point], [], (100.0,), 500.0) == [None]

@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import pytest
+
+from automed.report import text
+from automed.report.results import Results
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (text.metric_label("auc"), "AUC"),
+        (text.metric_label("balanced_accuracy"), "Balanced accuracy"),
+        (text.metric_label("macro_f1"), "Macro F1"),
+        (text.metric_label("macro_f1", inline=True), "macro F1"),
+        (text.metric_label("auc", inline=True), "AUC"),
+        (text.cost_label("latency_p95_ms"), "latency p95"),
+        (text.cost_label("size_bytes"), "size"),
+        (text.cost_text("latency_ms", 2.0), "2 ms"),
+        (text.cost_text("size_bytes", 2e6), "2 MB"),
+        (text.cost_text("params", 1500), "1.5 k"),
+        (text.milliseconds(0.0316), "0.0316 ms"),
+        (text.milliseconds(1234.0), "1234 ms"),
+        (text.size(999), "999 B"),
+        (text.size(912_345), "912 kB"),
+        (text.count(11_170_000), "11.2 M"),
+        (text.significant(2.4e-6, 2), "2.4e-06"),
+        (text.significant(0.0), "0"),
+    ],
+)
+def test_numbers_read_as_people_write_them(given: str, shown: str) -> None:
+    assert given == shown
+
+
+def test_a_comparison_is_told_with_its_paired_interval(results: Results) -> None:
+    model = next(m for m in results.models if m.name == results.chosen)
+    given = next(c for c in results.comparisons if c.baseline == "resnet18")
+    d = given.difference
+    interval = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] AUC, sealed test"
+    resnet18 = next(m for m in results.baselines if m.name == "resnet18")
+    assert text.compare(results, model, resnet18) == ("4.6\u00d7 faster", interval)
+    sealed = replace(
+        results, comparisons=(), models=tuple(replace(m, sealed={}) for m in results.models)
+    )
+    chosen, baseline = replace(model, sealed={}), replace(resnet18, sealed={})
+    gain = model.validation["auc"].value - resnet18.validation["auc"].value
+    assert text.compare(sealed, chosen, baseline)[1] == f"{gain:+.3f} AUC, validation"
