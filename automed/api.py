@@ -262,7 +262,7 @@ def search(
     )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out is not None else Path("runs") / f"{chosen.name}-{stamp}"
-    return _Session(plan, watch or Silent()).start(folder)
+    return _Session(plan, watch or Silent()).start(folder, probe=bool(limits))
 
 
 def resume(folder: str | Path, *, watch: Silent | None = None) -> Run:
@@ -296,11 +296,11 @@ class _Session:
         self._parts = self._open_data()
         self._job = self._make_job()
 
-    def start(self, folder: Path) -> Run:
-        """A new search in a new folder."""
+    def start(self, folder: Path, *, probe: bool) -> Run:
+        """A new search in a new folder; a probe asks first whether anything meets the limits."""
         from automed.record import Record
 
-        if self._plan.task.limits:
+        if probe:
             self._probe_limits()
         record = Record.create(
             folder,
@@ -414,11 +414,10 @@ class _Session:
     def _starts(self) -> list[Trial]:
         """The default of every family: what a person would try first, a search should know."""
         task = self._plan.task
-        defaults: dict[str, Any] = {}
-        for name in task.families:
-            defaults |= registry.family(name)().config()
+        own = {name: registry.family(name)().config() for name in task.families}
+        every = {k: v for config in own.values() for k, v in config.items()}
         return [
-            Trial(number, name, {**defaults, "family": name}, task.budget.epochs)
+            Trial(number, name, {**every, **own[name], "family": name}, task.budget.epochs)
             for number, name in enumerate(task.families)
         ]
 

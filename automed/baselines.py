@@ -10,7 +10,7 @@ from automed.errors import UnknownNameError
 from automed.exporters.onnx_file import OPSET
 from automed.task import CLASSICAL
 
-NUM_TREES = 300
+NUM_TREES = 200
 
 
 def fit(name: str, train: Dataset, seed: int) -> bytes:

@@ -89,6 +89,10 @@ def search(
         Optional[str],  # noqa: UP045
         typer.Option(help="Most parameters allowed, for example 200k or 1.5M."),
     ] = None,
+    max_macs: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Most multiply-accumulates for one image, for example 20M."),
+    ] = None,
     baselines: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Comma-separated baselines, 'all' or 'none'; default the task's own."),
@@ -124,6 +128,7 @@ def search(
             ("latency_ms", quantities.milliseconds, max_latency),
             ("size_bytes", quantities.size_bytes, max_size),
             ("params", quantities.count, max_params),
+            ("macs", quantities.count, max_macs),
         )
         if text is not None
     }

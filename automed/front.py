@@ -6,6 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
+BULGE = 0.05
+"""How far above the line between a front's ends a knee must stand, as a share of its range."""
+
+
 def oriented(values: ArrayLike, directions: Sequence[str]) -> NDArray[np.float64]:
     """Values (N, M) with every objective turned so that smaller is better."""
     signs = np.array([-1.0 if d == "maximize" else 1.0 for d in directions])
@@ -51,7 +55,8 @@ def knee(scores: ArrayLike, latencies: ArrayLike) -> int:
     """Position of the point of a front where more latency stops buying much score.
 
     Both axes are scaled to [0, 1], latency by its logarithm since a factor is what people feel;
-    the knee is the point farthest above the line from the fastest to the most accurate model.
+    the knee is the point farthest above the line from the fastest to the most accurate model. A
+    front that nowhere bulges above that line has no knee: then it is the most accurate model.
 
     Source: Branke et al. 2004, Finding knees in multi-objective optimization.
     """
@@ -59,4 +64,5 @@ def knee(scores: ArrayLike, latencies: ArrayLike) -> int:
     if len(y) < 3:
         return int(np.argmax(y))
     span_x, span_y = max(float(np.ptp(x)), 1e-12), max(float(np.ptp(y)), 1e-12)
-    return int(np.argmax((y - y.min()) / span_y - (x - x.min()) / span_x))
+    above = (y - y.min()) / span_y - (x - x.min()) / span_x
+    return int(np.argmax(above if above.max() > BULGE else y))

@@ -34,7 +34,7 @@ class ConvFamily(Family):
     """Attention at the end of blocks."""
     activation: str = choice("relu", "hardswish", "silu")
     """Non-linearity throughout."""
-    stem: str = choice("stride4", "stride2", "full", default="full")
+    stem: str = choice("stride4", "stride2", "full", default="stride2")
     """Resolution after the stem: a 7x7 convolution and max pooling, or a 3x3 convolution."""
     resolution: float = choice(0.5, 0.75, 1.0, default=1.0)
     """Factor on the pixels an axis of the input, applied inside the network."""

@@ -20,6 +20,8 @@ class VGG(ConvFamily):
     2014, arXiv:1412.6806.
     """
 
+    stem: str = choice("stride4", "stride2", "full", default="full")
+    """As everywhere, but plain networks are cheap enough to begin at full resolution."""
     downsampling: str = choice("stride", "max", default="max")
     """What halves the image between stages: the stage's first convolution, or 2x2 max pooling."""
 
