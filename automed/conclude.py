@@ -217,20 +217,22 @@ class _Judge:
 
 
 def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:
-    """One sentence: what the knee gives, and what the most accurate model would add."""
+    """One sentence: what the choice gives, and what the most accurate model would add."""
     searched = [m for m in models if m.origin == SEARCH]
     it = next(m for m in searched if m.name == chosen)
     best = max(searched, key=lambda m: m.validation[score].value)
     label = metric_label(score, inline=True)
-    start = (
-        f"{it.name} is the knee of the front: validation {label} "
-        f"{it.validation[score].value:.3f} at {it.costs['latency_ms']:.3f} ms"
+    gives = (
+        f"validation {label} {it.validation[score].value:.3f} at {it.costs['latency_ms']:.3f} ms"
     )
     if best is it:
-        return f"{start}, and no model of the front scores higher."
+        return f"the most accurate model of the front, which has no knee before it: {gives}."
     gain = best.validation[score].value - it.validation[score].value
     factor = best.costs["latency_ms"] / it.costs["latency_ms"]
-    return f"{start}; the most accurate, {best.name}, adds {gain:.3f} for {factor:.1f} x the time."
+    return (
+        f"the knee of the front: {gives}; the most accurate, {best.name}, adds {gain:.3f} for "
+        f"{factor:.1f} times the latency."
+    )
 
 
 def _told(

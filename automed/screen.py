@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
@@ -14,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from automed.front import front
-from automed.report.text import metric_label
+from automed.report.text import compare, cost_text, count, interval_text, metric_label, size
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
     from automed.api import Plan, Run
     from automed.data.splits import Parts
-    from automed.report.results import Model
+    from automed.report.results import Results
 
 
 class Screen:
@@ -74,7 +75,7 @@ class Screen:
             f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
             f"{plan.strategy}, {plan.num_workers} workers ({plan.executor}), seed {plan.seed}"
         )
-        lines += [f"limit: {name} <= {bound:g}" for name, bound in plan.task.limits.items()]
+        lines += [f"limit: {n} at most {cost_text(n, b)}" for n, b in plan.task.limits.items()]
         lines.append(f"run folder: {folder}")
         self._console.print(Panel("\n".join(lines), expand=False, border_style="dim"))
         self._progress.update(self._bar, total=plan.task.budget.trials, completed=known)
@@ -102,7 +103,7 @@ class Screen:
                 best = max(row[list(task.objectives).index(task.score)] for row in self._values)
                 self._best = f"best {metric_label(task.score, inline=True)} {best:.3f}"
         if not self._console.is_terminal:
-            self._console.print(self._line(trial, outcome), highlight=False)
+            self._console.print(self._line(trial, outcome), highlight=False, markup=False)
         self._show()
 
     def step(self, text: str) -> None:
@@ -162,51 +163,45 @@ def tell(run: "Run", console: Console | None = None) -> None:
     console = console or Console()
     results = run.results
     label = metric_label(results.score, inline=True)
-    table = Table(
-        title=f"{results.title}: the front, fastest first, and baselines", title_justify="left"
-    )
-    sealed = any(m.sealed for m in results.models)
-    table.add_column("model", no_wrap=True)
-    table.add_column(f"val {label}", justify="right")
-    if sealed:
-        table.add_column(f"test {label} [95 %]", justify="right", no_wrap=True)
-    for heading in ("latency ms", "p95 ms", "size", "params"):
-        table.add_column(heading, justify="right")
-    for model in results.models:
-        chosen = model.name == results.chosen
-        style = "bold green" if chosen else ("dim" if model.origin != "search" else "")
-        table.add_row(*_cells(model, results.score, sealed, chosen), style=style)
-        if model is results.front[-1]:
-            table.add_section()
     if results.simulated:
         console.print("[yellow]Simulated images: no patient stands behind these scores.[/yellow]")
-    console.print(table)
+    console.print(_table(results, label))
     if not results.complete:
         console.print(
             "[yellow]Interrupted: the test part stays sealed; go on with[/yellow] "
             f"automed resume {run.folder}"
         )
-    for c in results.comparisons:
-        d = c.difference
-        console.print(
-            f"  against {c.baseline}: test {label} {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}], "
-            f"{c.speedup:.1f} x its speed",
-            highlight=False,
-        )
+    for baseline in results.baselines if results.chosen else ():
+        pace, gain = compare(results, run.best, baseline)
+        console.print(f"  against {baseline.name}: {pace}, {gain}", markup=False, highlight=False)
     console.print(f"[bold]Take {results.chosen}[/bold]: {results.reason}", highlight=False)
     console.print(
         f"Everything is in {run.folder}: report.html, pareto.csv, models/", highlight=False
     )
 
 
-def _cells(model: "Model", score: str, sealed: bool, chosen: bool) -> list[str]:
-    cells = [f"{'* ' if chosen else '  '}{model.name}", f"{model.validation[score].value:.3f}"]
-    if sealed:
-        known = model.sealed.get(score)
-        cells.append(
-            "" if known is None else f"{known.value:.3f} [{known.low:.3f}, {known.high:.3f}]"
-        )
-    cells += [f"{model.costs['latency_ms']:.3f}", f"{model.costs['latency_p95_ms']:.3f}"]
-    cells.append(f"{model.costs['size_bytes'] / 1e3:.0f} kB")
-    params = model.costs.get("params")
-    return [*cells, "" if params is None else f"{params / 1e3:.1f} k"]
+def _table(results: "Results", label: str) -> Table:
+    """Fits 80 columns."""
+    sealed = any(m.sealed for m in results.models)
+    headings = ["", "model", f"val {label}", *([f"test {label} [95 %]"] if sealed else [])]
+    headings += ["ms", "size", "params"]
+    table = Table(
+        title="The front, fastest first, and the baselines",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in headings:
+        left = heading in ("", "model")
+        table.add_column(heading, no_wrap=True, justify="left" if left else "right")
+    for m in results.models:
+        chosen = m.name == results.chosen
+        scores = [f"{m.validation[results.score].value:.3f}"]
+        scores += [interval_text(m.sealed.get(results.score))] if sealed else []
+        costs = [f"{m.costs['latency_ms']:.3f}"]
+        costs += [size(m.costs["size_bytes"]), count(m.costs.get("params"))]
+        style = "bold green" if chosen else ("dim" if m.origin != "search" else "")
+        table.add_row("*" if chosen else "", m.name, *scores, *costs, style=style)
+        if m is results.front[-1]:
+            table.add_section()
+    return table
