@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install search test test-all check clean
+.PHONY: install search test test-rest test-all check clean
 
 install: $(VENV)/.installed
 
@@ -19,8 +19,10 @@ search: install  ## the main job: phantom lung CT to a verified model
 test: install
 	$(BIN)/python -m pytest
 
-test-all: install  ## also the slow, Ray and browser tests
-	$(BIN)/python -m pytest -m ''
+test-rest: install  ## what `test` leaves out: slow, Ray and browser tests
+	$(BIN)/python -m pytest -m 'slow or ray or browser'
+
+test-all: test test-rest
 
 check: install
 	$(BIN)/ruff format --check .

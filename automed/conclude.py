@@ -217,21 +217,18 @@ class _Judge:
 
 
 def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:
-    """One sentence: what the choice gives, and what the most accurate model would add."""
+    """What the choice gives, and what the most accurate model would add."""
     searched = [m for m in models if m.origin == SEARCH]
     it = next(m for m in searched if m.name == chosen)
     best = max(searched, key=lambda m: m.validation[score].value)
-    label = metric_label(score, inline=True)
-    gives = (
-        f"validation {label} {it.validation[score].value:.3f} at {it.costs['latency_ms']:.3f} ms"
-    )
+    value, latency_ms = it.validation[score].value, it.costs["latency_ms"]
+    gives = f"validation {metric_label(score, inline=True)} {value:.3f} at {latency_ms:.3f} ms"
     if best is it:
-        return f"the most accurate model of the front, which has no knee before it: {gives}."
-    gain = best.validation[score].value - it.validation[score].value
-    factor = best.costs["latency_ms"] / it.costs["latency_ms"]
+        return f"{it.name}, the most accurate model of a front without a knee: {gives}."
+    gain, factor = best.validation[score].value - value, best.costs["latency_ms"] / latency_ms
     return (
-        f"the knee of the front: {gives}; the most accurate, {best.name}, adds {gain:.3f} for "
-        f"{factor:.1f} times the latency."
+        f"{it.name}, the knee of the front: {gives}; the most accurate, {best.name}, adds "
+        f"{gain:.3f} for {factor:.1f} times the latency."
     )
 
 

@@ -174,7 +174,7 @@ def tell(run: "Run", console: Console | None = None) -> None:
     for baseline in results.baselines if results.chosen else ():
         pace, gain = compare(results, run.best, baseline)
         console.print(f"  against {baseline.name}: {pace}, {gain}", markup=False, highlight=False)
-    console.print(f"[bold]Take {results.chosen}[/bold]: {results.reason}", highlight=False)
+    console.print(Text(f"Take {results.reason}", style="bold"))
     console.print(
         f"Everything is in {run.folder}: report.html, pareto.csv, models/", highlight=False
     )
