@@ -173,7 +173,13 @@ class Run:
                 f"finish it with `automed resume {folder}`" if unfinished else "name a run folder"
             )
             raise RunError(f"{folder} holds no {RESULTS_FILE}; {cure}")
-        return cls(Path(folder), Results.load(path))
+        try:
+            return cls(Path(folder), Results.load(path))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{path} is not what a search writes; name a run folder, or write it anew with "
+                f"`automed resume {folder}`"
+            ) from error
 
 
 def search(

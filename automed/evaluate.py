@@ -1,5 +1,6 @@
 """From a trial to its outcome: built, lowered, timed, held against the limits, trained."""
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from automed.training.tensors import Tensors
 
 Memo = Mapping[str, Mapping[str, float]]
+_OUT_OF_MEMORY = "out of memory"
+_PART = r"[^\s/\\'\":,;()]"
+_FOLDERS = re.compile(rf"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\]{_PART}+)*[/\\](?={_PART})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +69,12 @@ class Evaluate:
         except (MemoryError, torch.OutOfMemoryError):
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            return Outcome(failure="out of memory")
-        except TrainingFailure as failure:
-            return Outcome(failure=str(failure))
-        except AutomedError as error:
-            return Outcome(failure=str(error))
+            return Outcome(failure=_OUT_OF_MEMORY)
+        except (TrainingFailure, AutomedError) as error:
+            return Outcome(failure=_without_folders(str(error)))
         except Exception as error:
+            if "can't allocate memory" in str(error):  # torch's words for it on a CPU
+                return Outcome(failure=_OUT_OF_MEMORY)
             return Outcome(failure=f"{type(error).__name__}: {_first_line(error)}")
 
     def warm(self, worker: int) -> None:
@@ -231,4 +235,9 @@ def _tensors(shared: _Shared) -> "Tensors":
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:300]
+    return _without_folders((str(error).splitlines() or [""])[0])[:300]
+
+
+def _without_folders(text: str) -> str:
+    """The text with local paths cut to their last part: records and reports travel."""
+    return _FOLDERS.sub("", text)

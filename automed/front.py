@@ -17,16 +17,17 @@ def oriented(values: ArrayLike, directions: Sequence[str]) -> NDArray[np.float64
 
 
 def front(values: ArrayLike, directions: Sequence[str]) -> list[int]:
-    """Positions of the non-dominated rows of values (N, M); of equal rows the first stays."""
+    """Positions of the non-dominated rows of values (N, M); of equal rows the first stays.
+
+    Rows that are not finite were not measured: they are not on the front and beat nothing.
+    """
     losses = oriented(values, directions)
+    finite = [(i, row) for i, row in enumerate(losses) if np.isfinite(row).all()]
     return [
         i
-        for i, row in enumerate(losses)
-        if np.isfinite(row).all()
-        and not any(
-            (other <= row).all() and ((other < row).any() or j < i)
-            for j, other in enumerate(losses)
-            if j != i
+        for i, row in finite
+        if not any(
+            (other <= row).all() and ((other < row).any() or j < i) for j, other in finite if j != i
         )
     ]
 
@@ -41,7 +42,7 @@ def hypervolume(values: ArrayLike, directions: Sequence[str], reference: Sequenc
         raise ValueError(f"hypervolume is of two objectives here, not {len(directions)}")
     losses = oriented(values, directions)
     corner = oriented([list(reference)], directions)[0]
-    inside = losses[(losses < corner).all(axis=1)]
+    inside = losses[((losses < corner) & np.isfinite(losses)).all(axis=1)]
     area, ceiling = 0.0, corner[1]
     for first, second in inside[np.lexsort((inside[:, 1], inside[:, 0]))]:
         if second < ceiling:

@@ -1,5 +1,6 @@
 """Quantities as people type them: 2ms, 500kB, 1.5M, a=b,c=d."""
 
+import math
 import re
 
 from automed.errors import AutomedError
@@ -68,13 +69,15 @@ def interval(text: str | None) -> tuple[float, float] | None:
         low, high = map(float, text.split(","))
     except ValueError:
         raise QuantityError(f"cannot read {text!r}; write low,high such as -1000,400") from None
-    if not low < high:
-        raise QuantityError(f"{text!r} is empty; write the lower number first")
+    if not -math.inf < low < high < math.inf:
+        raise QuantityError(f"{text!r} is empty or endless; write the lower number first")
     return low, high
 
 
 def _quantity(text: str, units: dict[str, float], example: str) -> float:
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)\s*([a-zµ]*)\s*", text, re.IGNORECASE)
-    if match is None or match[2].lower() not in units or float(match[1]) <= 0:
+    match = re.fullmatch(
+        r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµ]*)\s*", text, re.IGNORECASE
+    )
+    if match is None or match[2].lower() not in units or not 0 < float(match[1]) < math.inf:
         raise QuantityError(f"cannot read {text!r}; write for example {example}")
     return float(match[1]) * units[match[2].lower()]

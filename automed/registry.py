@@ -15,7 +15,7 @@ from automed.space import Parameter, joint
 from automed.task import Task
 
 # One row per library, target, problem, recipe or data format; a third party adds rows through an
-# entry point in the group "automed.<kind>" (families: name -> module with FAMILY; tasks: a YAML).
+# entry point in the group "automed.<kind>": name = module, for a task the package of <name>.yaml.
 ROWS: dict[str, dict[str, str]] = {
     "strategy": {
         "random": "automed.strategies.random_search",
@@ -122,7 +122,8 @@ def task(name: str) -> Task:
         return Task.read(path)
     if name not in places("task"):
         raise UnknownNameError("task", name, places("task"))
-    return Task.read(Path(places("task")[name]))
+    place = places("task")[name]
+    return Task.read(Path(place if place.endswith(".yaml") else f"{files(place)}/{name}.yaml"))
 
 
 def space(families: tuple[str, ...], problem: str) -> dict[str, Parameter]:

@@ -120,7 +120,7 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Value]:
 def gather(config: Point) -> dict[str, Any]:
     """The inverse of flatten."""
     values: dict[str, Any] = {}
-    for name, value in config.items():
+    for name, value in sorted(config.items(), key=lambda item: _index(item[0])):
         stem, dot, _ = name.partition(".")
         values[stem] = (*values.get(stem, ()), value) if dot else value
     return values
@@ -146,9 +146,16 @@ def joint(spaces: Mapping[str, Space]) -> dict[str, Parameter]:
     return together
 
 
+def _index(name: str) -> int:
+    return int(name.partition(".")[2] or 0)
+
+
 def _declare(default: T, parameter: Parameter) -> T:
-    if default not in parameter:
-        raise SpaceError(f"default {default!r} lies outside {parameter}")
+    for value in (default, *parameter.ends):
+        if value not in parameter:
+            raise SpaceError(f"{value!r}, a default or an end, lies outside {parameter}")
+    if isinstance(parameter, Real) and parameter.log and parameter.low <= 0:
+        raise SpaceError(f"a log scale begins above 0: {parameter}")
     declared: T = field(default=default, metadata={"parameter": parameter})
     return declared
 

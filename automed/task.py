@@ -1,5 +1,6 @@
 """The contract of a file in studies/: one clinical task, stated as data."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,10 +86,29 @@ class Task(_Strict):
     @field_validator("limits")
     @classmethod
     def _limits_are_costs(cls, limits: dict[str, float]) -> dict[str, float]:
-        for name in limits:
+        for name, bound in limits.items():
             if name not in COSTS:
                 raise ValueError(f"a limit on {name!r}; limits are on {', '.join(COSTS)}")
+            if not 0 < bound < math.inf:
+                raise ValueError(f"the limit on {name} must be a number above 0")
         return limits
+
+    @field_validator("window")
+    @classmethod
+    def _window_ascends(cls, window: tuple[float, float]) -> tuple[float, float]:
+        if not -math.inf < window[0] < window[1] < math.inf:
+            raise ValueError("a window is two numbers, the lower one first")
+        return window
+
+    @field_validator("networks")
+    @classmethod
+    def _networks_name_a_family(
+        cls, networks: dict[str, dict[str, Any]]
+    ) -> dict[str, dict[str, Any]]:
+        for name, network in networks.items():
+            if not isinstance(network.get("family"), str):
+                raise ValueError(f"network {name!r} names no family")
+        return networks
 
     @property
     def score(self) -> str:
@@ -131,7 +151,7 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
     known = {*task.networks, *CLASSICAL}
     for name in task.baselines:
         if name not in known:
-            raise UnknownNameError("baseline", name, known)
+            raise TaskError(f"{where}: baselines: {UnknownNameError('baseline', name, known)}")
     return task
 
 

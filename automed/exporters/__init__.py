@@ -55,12 +55,17 @@ def verify(name: str, artefact: NDArray[np.float32], network: NDArray[np.float32
     """Largest difference between an artefact's outputs and its network's on the same samples.
 
     Raises:
-        ExportError: They differ by more than MAX_DIFFERENCE, or the artefact's are not finite.
+        ExportError: They differ by more than MAX_DIFFERENCE or in shape, or are not finite.
     """
+    if artefact.shape != network.shape:
+        raise ExportError(
+            f"{name}: the exported model returns shape {artefact.shape}, its network "
+            f"{network.shape}"
+        )
     if not np.isfinite(artefact).all():
         raise ExportError(f"{name}: the exported model returns values that are not finite")
     worst = float(np.abs(artefact - network).max())
-    if worst > MAX_DIFFERENCE:
+    if not worst <= MAX_DIFFERENCE:  # NaN, from a network that is broken, is refused too
         raise ExportError(
             f"{name}: the exported model differs from its network by {worst:.2g}, allowed is "
             f"{MAX_DIFFERENCE:g}; the artefact is not kept"

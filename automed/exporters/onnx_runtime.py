@@ -40,7 +40,10 @@ class Model:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
         name = artefact.name if isinstance(artefact, Path) else "model"
-        content = artefact.read_bytes() if isinstance(artefact, Path) else artefact
+        try:
+            content = artefact.read_bytes() if isinstance(artefact, Path) else artefact
+        except OSError as error:
+            raise ExportError(f"{name} cannot be read: {error.strerror}") from error
         try:
             self._session = ort.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
@@ -93,16 +96,23 @@ class Model:
     def predict(self, image: NDArray[Any]) -> dict[str, float]:
         """Class name to probability for one raw image (C, *size).
 
+        A grey image is given to a model of colour images as three equal channels, as in training.
+
         Raises:
-            DataError: The image's shape is not the one the model was made for.
+            DataError: The image's shape is not the one the model was made for, or it holds NaN
+                or Inf.
         """
         card = self.card()
-        if image.shape != (card.channels, *card.size):
+        wanted = (card.channels, *card.size)
+        if image.shape == (1, *card.size) and card.channels == 3:
+            image = np.broadcast_to(image, wanted)
+        if image.shape != wanted:
             raise DataError(
-                f"the image is {_shape(image.shape)}, the model takes "
-                f"{_shape((card.channels, *card.size))} (channels x size, raw {card.units}); "
-                "crop or resample it first"
+                f"the image is {_shape(image.shape)}, the model takes {_shape(wanted)} "
+                f"(channels x size, raw {card.units}); crop or resample it first"
             )
+        if not np.isfinite(image).all():
+            raise DataError("the image holds NaN or Inf; pixels must be finite: export it again")
         return dict(zip(card.classes, map(float, self(image[None])[0]), strict=True))
 
 

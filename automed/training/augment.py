@@ -6,6 +6,8 @@ import torch
 from monai.data import set_track_meta
 from monai.transforms import RandFlip, RandRotate90, RandScaleIntensity, RandShiftIntensity
 
+from automed.errors import UnknownNameError
+
 SLAB = 16
 """Samples that share one random draw: a transform costs Python time per call, not per pixel."""
 
@@ -20,7 +22,12 @@ class Augmentation:
     """
 
     def __init__(self, names: Iterable[str], size: tuple[int, ...]) -> None:
-        axes = range(len(size))
+        """Set them up for images of this size.
+
+        Raises:
+            UnknownNameError: No such augmentation.
+        """
+        names, axes = tuple(names), range(len(size))
         square = size[-1] == size[-2]
         known = {
             "flip": [RandFlip(prob=0.5, spatial_axis=axis) for axis in axes],
@@ -30,6 +37,9 @@ class Augmentation:
                 RandShiftIntensity(offsets=0.05, prob=0.5),
             ],
         }
+        for name in names:
+            if name not in known:
+                raise UnknownNameError("augmentation", name, known)
         self._transforms = [transform for name in names for transform in known[name]]
 
     def epoch(self, images_NCX: torch.Tensor, seed: int) -> torch.Tensor:

@@ -1,0 +1,261 @@
+"""One contract for every strategy that the registry knows, and what Optuna's samplers owe it."""
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from statistics import mean
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from automed import registry
+from automed.front import hypervolume
+from automed.space import Choice, Integer, Real, Space
+from automed.strategies import Strategy
+from automed.strategies.optuna_samplers import ALGORITHMS, OptunaStrategy
+from automed.task import Direction
+from automed.trial import Outcome, Trial
+
+OBJECTIVES: Mapping[str, Direction] = {"auc": "maximize", "latency_ms": "minimize"}
+DIRECTIONS = tuple(OBJECTIVES.values())
+REFERENCE = (0.4, 2.0)
+FULL = 4
+ENOUGH = 10
+"""Trials after which every sampler has left its start-up phase and models what it saw."""
+SPACE: Space = {
+    "family": Choice(("wide", "deep")),
+    "width": Integer(4, 32, 4),
+    "rate": Real(1e-4, 1e-1, log=True),
+    "flag": Choice((True, False)),
+}
+HARDER: Space = {
+    **SPACE,
+    "depth": Integer(1, 4),
+    "kernel": Choice((3, 5)),
+    **{f"attention.{i}": Choice(("none", "se", "eca")) for i in range(4)},
+}
+strategies = pytest.mark.parametrize("name", registry.names("strategy"))
+samplers = pytest.mark.parametrize("algorithm", ALGORITHMS)
+
+
+def make(name: str, space: Space = SPACE, *, seed: int = 0, first: int = 0) -> Strategy:
+    maker = registry.part("strategy", name)
+    made: Strategy = maker.make(
+        name.partition(":")[2], space, OBJECTIVES, epochs=FULL, seed=seed, first=first
+    )
+    return made
+
+
+def optuna_strategy(algorithm: str, space: Space = SPACE, *, seed: int = 0) -> OptunaStrategy:
+    made = make(f"optuna:{algorithm}", space, seed=seed)
+    assert isinstance(made, OptunaStrategy)
+    return made
+
+
+def asked(strategy: Strategy) -> Trial:
+    trial = strategy.ask()
+    assert trial is not None
+    return trial
+
+
+def toy(trial: Trial) -> Outcome:
+    """Width, depth and the better options buy score; width, depth and the flag cost latency."""
+    point = trial.point
+    width, depth = int(point["width"]) / 32, int(point.get("depth", 4)) / 4
+    misses = mean([point.get(f"attention.{i}", "se") != "se" for i in range(4)])
+    score = 1 - 0.4 * (1 - width) * (1 - depth) - 0.2 * misses - 0.1 * (trial.family == "deep")
+    score -= 0.05 * abs(math.log10(float(point["rate"])) + 2)
+    latency = 0.05 + width * depth * (1 + (point.get("kernel") == 5)) * (1 + bool(point["flag"]))
+    return Outcome(
+        scores={"auc": score}, costs={"latency_ms": latency}, finished=True, epochs=trial.epochs
+    )
+
+
+FAILED = Outcome(failure="out of memory")
+INFEASIBLE = Outcome(costs={"latency_ms": 9.0}, violations={"latency_ms": 3.5, "macs": -0.2})
+PAUSED = Outcome(
+    scores={"auc": 0.6}, costs={"latency_ms": 1.0}, violations={"latency_ms": -0.5}, epochs=1
+)
+
+
+@strategies
+def test_points_lie_in_the_joint_space(name: str) -> None:
+    strategy = make(name)
+    for _ in range(ENOUGH):
+        trial = asked(strategy)
+        assert trial.point.keys() == SPACE.keys()
+        assert all(trial.point[n] in parameter for n, parameter in SPACE.items()), trial.point
+        assert trial.family == trial.point["family"]
+        assert 0 <= trial.epochs <= FULL
+        strategy.tell(trial, toy(trial))
+
+
+@strategies
+def test_points_lie_in_the_joint_space_of_all_families(name: str) -> None:
+    every = tuple(registry.names("family"))
+    space = registry.space(every, "classification")
+    strategy = make(name, space)
+    for _ in range(3):
+        trial = asked(strategy)
+        assert registry.family(trial.family).within(trial.point)
+        strategy.tell(trial, replace(PAUSED, finished=True))
+
+
+@strategies
+def test_numbers_begin_where_they_are_told_to(name: str) -> None:
+    strategy = make(name, first=5)
+    assert [asked(strategy).number for _ in range(4)] == [5, 6, 7, 8]
+
+
+@strategies
+def test_equal_seeds_ask_alike(name: str) -> None:
+    def points(seed: int) -> list[Trial]:
+        strategy, trials = make(name, seed=seed), []
+        for _ in range(ENOUGH):
+            trials.append(asked(strategy))
+            strategy.tell(trials[-1], toy(trials[-1]))
+        return trials
+
+    assert points(1) == points(1)
+    assert points(1) != points(2)
+
+
+@strategies
+def test_any_outcome_in_any_order_leaves_it_asking(name: str) -> None:
+    strategy, rng = make(name), random.Random(0)
+    pending: list[Trial] = []
+    numbers: set[int] = set()
+    for step in range(2 * ENOUGH):
+        if step < ENOUGH:
+            pending.append(asked(strategy))
+            assert pending[-1].number not in numbers
+            numbers.add(pending[-1].number)
+        if step % 3 or step >= ENOUGH:
+            if not pending:
+                break
+            trial = pending.pop(rng.randrange(len(pending)))
+            for outcome in ([FAILED], [INFEASIBLE], [PAUSED, toy(trial)], [toy(trial)])[step % 4]:
+                strategy.tell(trial, outcome)
+    assert not pending
+    assert asked(strategy).number not in numbers
+
+
+@strategies
+@pytest.mark.parametrize("outcome", [FAILED, INFEASIBLE], ids=["failed", "infeasible"])
+def test_it_asks_on_when_nothing_ever_works(name: str, outcome: Outcome) -> None:
+    strategy = make(name)
+    for _ in range(ENOUGH):
+        strategy.tell(asked(strategy), outcome)
+    trial = asked(strategy)
+    assert all(trial.point[n] in parameter for n, parameter in SPACE.items())
+
+
+@strategies
+def test_rebuilt_from_its_past_it_goes_on_with_new_numbers(name: str) -> None:
+    first = make(name, first=2)
+    starts = [replace(asked(make(name, seed=9)), number=n) for n in range(2)]
+    past = [*starts, *(asked(first) for _ in range(ENOUGH))]
+    told = [(t, INFEASIBLE if t.number % 5 == 3 else toy(t)) for t in past]
+    told[4] = (past[4], PAUSED)
+    rebuilt = make(name, first=2, seed=1000)
+    for trial, outcome in told[:-1]:  # the last was running when the search was killed
+        rebuilt.tell(trial, outcome)
+    ahead = [asked(rebuilt) for _ in range(3)]
+    known = {t.number for t, _ in told[:-1]}
+    assert [t.number for t in ahead] == [max(known) + 1 + i for i in range(3)]
+    assert all(t.point not in [p.point for p in past] for t in ahead)
+    for trial in ahead:
+        rebuilt.tell(trial, toy(trial))
+    rebuilt.tell(past[4], toy(past[4]))
+    assert asked(rebuilt).number == max(known) + 4
+
+
+@samplers
+def test_every_dimension_is_modelled_together(algorithm: str) -> None:
+    space = registry.space(tuple(registry.names("family")), "classification")
+    strategy = optuna_strategy(algorithm, space)
+    for number in range(6):
+        trial = asked(strategy)
+        outcome = INFEASIBLE if number % 3 == 2 else replace(PAUSED, finished=True)
+        strategy.tell(trial, outcome)
+    modelled = strategy.relative_space()
+    if isinstance(strategy._study.sampler, optuna.samplers.RandomSampler):
+        assert not modelled
+    else:
+        assert modelled == space.keys()
+
+
+@samplers
+def test_what_optuna_is_told(algorithm: str) -> None:
+    strategy = optuna_strategy(algorithm)
+    trials = [asked(strategy) for _ in range(5)]
+    complete = [toy(trials[0]), toy(trials[1])]
+    for trial, outcome in zip(trials, [*complete, INFEASIBLE, FAILED, PAUSED], strict=True):
+        strategy.tell(trial, outcome)
+    told = strategy._study.get_trials()
+    assert [t.state for t in told] == [
+        *(TrialState.COMPLETE,) * 3,
+        TrialState.FAIL,
+        TrialState.RUNNING,
+    ]
+    assert [t.params for t in told] == [t.point for t in trials]
+    for frozen, outcome in zip(told, complete, strict=False):
+        assert frozen.values == [outcome.value(n) for n in OBJECTIVES]
+    middle = mean(o.value("auc") for o in complete)
+    assert told[2].values == pytest.approx([middle, INFEASIBLE.value("latency_ms")])
+    assert told[2].constraints == INFEASIBLE.violations
+    assert max(told[2].constraints.values()) > 0
+    assert 2 not in [t.number for t in strategy._study.best_trials]
+
+
+@samplers
+def test_told_without_being_asked_it_knows_the_point(algorithm: str) -> None:
+    source = asked(make("random", seed=3))
+    strategy = optuna_strategy(algorithm)
+    strategy.tell(source, toy(source))
+    (told,) = strategy._study.get_trials()
+    assert (told.params, told.state) == (source.point, TrialState.COMPLETE)
+    assert asked(strategy).point != source.point
+
+
+@pytest.mark.parametrize("name", ["optuna:tpe", "optuna:nsga2"])
+def test_sixty_trials_cover_more_than_at_random(name: str) -> None:
+    def covered(name: str, seed: int) -> float:
+        strategy, values = make(name, HARDER, seed=seed), []
+        for _ in range(60):
+            trial = asked(strategy)
+            outcome = toy(trial)
+            strategy.tell(trial, outcome)
+            values.append([outcome.value(n) for n in OBJECTIVES])
+        return hypervolume(values, DIRECTIONS, REFERENCE)
+
+    ours = mean(covered(name, seed) for seed in range(6))
+    assert ours > 1.03 * mean(covered("random", seed) for seed in range(6))
+
+
+@pytest.mark.parametrize("algorithm", ["tpe", "nsga2"])
+def test_broken_limits_are_learnt(algorithm: str) -> None:
+    """Half of the widths are too slow; a sampler that minds its constraints asks fewer of them."""
+    wide = 0
+    for seed in range(4):
+        strategy = optuna_strategy(algorithm, HARDER, seed=seed)
+        for number in range(70):
+            trial = asked(strategy)
+            outcome, width = toy(trial), int(trial.point["width"])
+            broken = width / 16 - 1
+            if broken > 0:
+                outcome = replace(outcome, scores={}, finished=False)
+                wide += number >= 30
+            strategy.tell(trial, replace(outcome, violations={"latency_ms": broken}))
+    assert wide < 0.33 * 4 * 40
+
+
+def test_random_search_reaches_every_value() -> None:
+    strategy = make("random")
+    points = [asked(strategy).point for _ in range(300)]
+    assert {p["width"] for p in points} == set(range(4, 33, 4))
+    assert {p["flag"] for p in points} == {True, False}
+    small = mean(float(p["rate"]) < 10**-2.5 for p in points)
+    assert 0.4 < small < 0.6  # half of a log scale

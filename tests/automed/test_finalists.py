@@ -1,0 +1,259 @@
+"""Which models are timed and exported again, which stay, and the classical baselines."""
+
+import numpy as np
+import onnx
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from automed import baselines, data, registry
+from automed.errors import ExportError, UnknownNameError
+from automed.evaluate import Evaluate, Job
+from automed.exporters import MAX_DIFFERENCE, outputs
+from automed.exporters.onnx_runtime import Model
+from automed.finalists import (
+    MOST,
+    NEAR,
+    Finalist,
+    exported,
+    final_front,
+    near_front,
+    timed,
+    trained_network,
+)
+from automed.task import CLASSICAL
+from automed.trial import BASELINE, SEARCH, Outcome, Trial
+
+OBJECTIVES = {"auc": "maximize", "latency_ms": "minimize"}
+TASK = registry.task("lung-ct").changed(
+    limits={}, budget={"trials": 2, "epochs": 2}, baselines=CLASSICAL
+)
+JOB = Job(task=TASK, data="phantom:lung-ct?patients=30&seed=1")
+
+
+def row(number, auc, latency, **changes):
+    outcome = Outcome(
+        **({"scores": {"auc": auc}, "costs": {"latency_ms": latency}, "finished": True} | changes)
+    )
+    return Trial(number, "it", {}, 1), outcome
+
+
+def numbers(rows):
+    return sorted(trial.number for trial, _ in rows)
+
+
+def test_the_front_is_near_the_front():
+    rows = [row(0, 0.9, 2.0), row(1, 0.8, 1.0), row(2, 0.7, 3.0), row(3, 0.95, 4.0)]
+    assert numbers(near_front(rows, OBJECTIVES)) == [0, 1, 3]
+
+
+def test_a_little_slower_is_near_and_much_slower_is_not():
+    rows = [row(0, 0.9, 1.0), row(1, 0.89, 0.99 / NEAR), row(2, 0.89, 1.01 / NEAR)]
+    rows += [row(3, 0.89, 0.9)]  # on the front itself
+    assert numbers(near_front(rows[:3], OBJECTIVES)) == [0, 1]
+    assert 2 not in numbers(near_front(rows, OBJECTIVES))
+
+
+def test_only_latency_is_noisy():
+    rows = [row(0, 0.9, 1.0), row(1, 0.899, 1.5)]
+    assert numbers(near_front(rows, OBJECTIVES)) == [0]
+    by_size = {"auc": "maximize", "size_bytes": "minimize"}
+    rows = [row(n, auc, 1.0, costs={"size_bytes": size}) for n, (auc, size) in enumerate(
+        [(0.9, 100), (0.89, 110), (0.8, 50)]
+    )]  # fmt: skip
+    assert numbers(near_front(rows, by_size)) == [0, 2]
+
+
+def test_only_complete_trials_count():
+    better = {"scores": {"auc": 0.99}, "costs": {"latency_ms": 0.1}}
+    rows = [
+        row(0, 0.5, 9.0),
+        row(1, 0, 0, **better, finished=False, epochs=1),
+        row(2, 0, 0, **better, violations={"params": 0.1}),
+        row(3, 0, 0, scores={}, costs={}, failure="broke", finished=False),
+        row(4, 0, 0, scores={}, costs={"latency_ms": 0.1}, finished=False),
+    ]
+    assert numbers(near_front(rows, OBJECTIVES)) == [0]
+    assert near_front(rows[1:], OBJECTIVES) == []
+    assert near_front([], OBJECTIVES) == []
+
+
+def test_equal_rows_all_stay():
+    assert numbers(near_front([row(0, 0.9, 1.0), row(1, 0.9, 1.0)], OBJECTIVES)) == [0, 1]
+
+
+def test_a_long_front_is_thinned_and_keeps_its_ends():
+    rows = [row(n, 0.5 + n / 100, 1.0 + n) for n in range(40)]
+    near = near_front(rows, OBJECTIVES)
+    assert len(set(numbers(near))) == len(near) == MOST
+    assert {0, 39} <= set(numbers(near))
+    gaps = np.diff(numbers(near))
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_a_long_front_is_thinned_by_latency_wherever_it_stands():
+    turned = dict(reversed(OBJECTIVES.items()))
+    rows = [row(n, 0.5 + n / 100, 1.0 + n) for n in range(40)]
+    assert {0, 39} <= set(numbers(near_front(rows, turned)))
+
+
+def finalist(name, origin=SEARCH, **costs):
+    return Finalist(
+        name=name,
+        origin=origin,
+        trial=None,
+        family="it",
+        config=None,
+        artefact=b"",
+        runner=None,
+        validation=np.zeros((1, 2), np.float32),
+        max_difference=None,
+        costs=costs,
+    )
+
+
+def test_final_front_goes_from_fast_to_accurate():
+    given = [finalist(n) for n in "abcd"] + [finalist("base", BASELINE)]
+    scores = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.95, "base": 0.99}
+    latencies = {"a": 2.0, "b": 1.0, "c": 1.5, "d": 5.0, "base": 0.1}
+    kept = final_front(given, scores, latencies, OBJECTIVES, "auc")
+    assert [f.name for f in kept] == ["b", "a", "d"]
+
+
+def test_final_front_follows_its_objectives():
+    given = [finalist("a", params=10), finalist("b", params=5), finalist("c", params=7)]
+    scores, latencies = {"a": 0.9, "b": 0.9, "c": 0.95}, {"a": 1.0, "b": 2.0, "c": 3.0}
+    by_params = {"auc": "maximize", "params": "minimize"}
+    kept = final_front(given, scores, latencies, by_params, "auc")
+    assert [f.name for f in kept] == ["b", "c"]
+    every = {**OBJECTIVES, "params": "minimize"}
+    kept = final_front(given, scores, latencies, every, "auc")
+    assert [f.name for f in kept] == ["a", "b", "c"]
+
+
+def test_final_front_of_baselines_alone_is_empty():
+    assert final_front([finalist("x", BASELINE)], {"x": 1.0}, {"x": 1.0}, OBJECTIVES, "auc") == []
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return data.open_parts(JOB.data, {}, seed=0, window=None, hu_window=TASK.window)
+
+
+def classical(name, train, seed):
+    """The classifier as scikit-learn's user would fit it."""
+    if name == "random-forest":
+        model = RandomForestClassifier(baselines.NUM_TREES, random_state=seed)
+    else:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
+    return model.fit(train.images.reshape(len(train), -1).astype(np.float32), train.labels)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_classical_baseline_gives_scikit_learns_probabilities(name, parts):
+    runner = Model(baselines.fit(name, parts.train, 3))
+    wanted = classical(name, parts.train, 3).predict_proba(
+        parts.val.images.reshape(len(parts.val), -1).astype(np.float32)
+    )
+    given = outputs(runner, parts.val.images)
+    np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
+    assert np.ptp(given[:, 1]) > 0.1
+    runner.rehearse()
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_classical_baseline_takes_one_raw_image_and_gives_nothing_else(name, parts):
+    graph = onnx.load_from_string(baselines.fit(name, parts.train, 0)).graph
+    (image,), (_,) = graph.input, graph.output
+    assert image.name == "image"
+    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 1, 32, 32]
+
+
+def test_several_classes_and_volumes():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    images = rng.normal(size=(60, 1, 4, 5, 6)) + labels.reshape(-1, 1, 1, 1, 1)
+    from automed.data.dataset import Dataset
+    from automed.sample import InputSpec, SampleSpec, TargetSpec
+
+    train = Dataset(
+        sample=SampleSpec(
+            inputs=(InputSpec(size=(4, 5, 6)),), targets=(TargetSpec(classes=tuple("abc")),)
+        ),
+        inputs={"image": images},
+        targets={"label": labels},
+    )
+    for name in CLASSICAL:
+        given = outputs(Model(baselines.fit(name, train, 0)), images)
+        wanted = classical(name, train, 0).predict_proba(images.reshape(60, -1).astype(np.float32))
+        np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
+
+
+def test_unknown_baseline_is_refused(parts):
+    with pytest.raises(UnknownNameError, match="did you mean 'random-forest'"):
+        baselines.fit("random-forrest", parts.train, 0)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    point = registry.family("vgg")(width=4, stages=2, stem="stride2").config()
+    trial = Trial(7, "vgg", point, 2, name="vgg-007")
+    outcome = Evaluate(JOB)(trial)
+    assert outcome.state == "complete", outcome.failure
+    return trial, outcome
+
+
+@pytest.fixture(scope="module")
+def finalists(parts, trained):
+    _trial, outcome = trained
+    steps = []
+    given, failures = exported(
+        JOB, parts.train, parts.val, [trained], lambda _: outcome.checkpoint, {}, steps.append
+    )
+    assert failures == []
+    assert len(steps) == len(given)
+    return given
+
+
+def test_exported_models_are_verified_and_scored_as_in_training(finalists, trained, parts):
+    _trial, outcome = trained
+    network, *rest = finalists
+    assert (network.name, network.trial, network.origin) == ("vgg-007", 7, SEARCH)
+    assert network.max_difference <= MAX_DIFFERENCE
+    assert network.costs["size_bytes"] == len(network.artefact)
+    problem = registry.part("problem", "classification").PROBLEM
+    auc = problem.scores(network.validation, parts.val.labels)["auc"][0]
+    assert auc == pytest.approx(outcome.scores["auc"], abs=0.01)
+    assert [(f.name, f.origin, f.trial) for f in rest] == [
+        (name, BASELINE, None) for name in CLASSICAL
+    ]
+
+
+def test_finalists_are_timed_together(finalists):
+    latencies, reference_ms = timed(JOB, finalists)
+    assert list(latencies) == [f.name for f in finalists]
+    assert reference_ms > 0
+    for known in latencies.values():
+        assert known.median_ms == pytest.approx(known.relative * reference_ms)
+
+
+def test_trained_network_is_ready_to_infer(trained, parts):
+    trial, outcome = trained
+    network = trained_network(JOB, parts.val.sample, trial, outcome.checkpoint)
+    assert not network.training
+    assert {p.device.type for p in network.parameters()} == {"cpu"}
+
+
+def test_a_model_that_cannot_be_exported_is_named_and_the_others_stay(parts, trained, monkeypatch):
+    def broken(model, shape, metadata):
+        raise ExportError(f"{metadata['name']} is broken")
+
+    monkeypatch.setattr(registry.part("exporter", "onnx"), "export", broken)
+    _trial, outcome = trained
+    given, failures = exported(
+        JOB, parts.train, parts.val, [trained], lambda _: outcome.checkpoint, {}, lambda _: None
+    )
+    assert failures == ["vgg-007 is broken"]
+    assert [f.name for f in given] == list(CLASSICAL)

@@ -1,0 +1,121 @@
+"""Augmentation changes images and nothing else, and the same seed changes them alike."""
+
+import pytest
+import torch
+
+from automed.errors import UnknownNameError
+from automed.training.augment import SLAB, Augmentation
+
+EVERY = ("flip", "rotate90", "intensity")
+sizes = pytest.mark.parametrize("size", [(16, 16), (12, 20), (20, 12), (8, 10, 10), (8, 9, 10)])
+
+
+def images(*size, number=40, channels=1):
+    return torch.rand(number, channels, *size, generator=torch.Generator().manual_seed(0))
+
+
+@sizes
+@pytest.mark.parametrize("names", [EVERY, *((name,) for name in EVERY)])
+def test_shape_dtype_and_input_are_kept(names, size):
+    given = images(*size)
+    before = given.clone()
+    augmented = Augmentation(names, size).epoch(given, 0)
+    assert augmented.shape == given.shape
+    assert augmented.dtype == torch.float32
+    assert type(augmented) is torch.Tensor
+    assert torch.equal(given, before), "the tensors are shared by all trials of a worker"
+    assert augmented.isfinite().all()
+
+
+@sizes
+def test_a_seed_decides(size):
+    given = images(*size)
+    first = Augmentation(EVERY, size).epoch(given, 5)
+    used = Augmentation(EVERY, size)
+    used.epoch(given, 1)
+    assert torch.equal(first, used.epoch(given, 5)), "earlier epochs must not matter"
+    assert not torch.equal(first, used.epoch(given, 6))
+    assert not torch.equal(first, given)
+
+
+def test_global_random_state_is_neither_read_nor_moved():
+    import random
+
+    import numpy as np
+
+    given = images(16, 16)
+    first = Augmentation(EVERY, (16, 16)).epoch(given, 5)
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        states = (torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate())
+        assert torch.equal(first, Augmentation(EVERY, (16, 16)).epoch(given, 5))
+        assert torch.equal(states[0], torch.get_rng_state())
+        assert (states[1] == np.random.get_state()[1]).all()
+        assert states[2] == random.getstate()
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_every_seed_of_32_bits_works(seed):
+    Augmentation(EVERY, (16, 16)).epoch(images(16, 16), seed)
+
+
+@sizes
+def test_geometry_moves_pixels_and_keeps_their_values(size):
+    given = images(*size, channels=2)
+    augmented = Augmentation(("flip", "rotate90"), size).epoch(given, 0)
+    moved = (augmented != given).flatten(1).any(dim=1)
+    assert moved.float().mean() > 0.3
+    for row in range(len(given)):
+        for channel in range(2):
+            before, after = given[row, channel], augmented[row, channel]
+            assert torch.equal(before.flatten().sort()[0], after.flatten().sort()[0])
+    # channels of one sample move together: the map from place to place is the same
+    together = torch.stack([given[:, 0], given[:, 0] + 1], dim=1)
+    both = Augmentation(("flip", "rotate90"), size).epoch(together, 0)
+    assert torch.equal(both[:, 1], both[:, 0] + 1)
+
+
+def test_rotation_turns_square_images_by_quarters_and_leaves_others():
+    given = images(16, 16, number=8 * SLAB)
+    turned = Augmentation(("rotate90",), (16, 16)).epoch(given, 0)
+    kinds = set()
+    for before, after in zip(given, turned, strict=True):
+        kind = [k for k in range(4) if torch.equal(torch.rot90(before, k, (-2, -1)), after)]
+        assert len(kind) == 1
+        kinds.add(kind[0])
+    assert 0 in kinds
+    assert len(kinds) > 1
+    oblong = images(12, 20)
+    assert torch.equal(Augmentation(("rotate90",), (12, 20)).epoch(oblong, 0), oblong)
+
+
+def test_flips_reach_every_axis_of_a_volume():
+    given = images(6, 7, 8, number=12 * SLAB)
+    flipped = Augmentation(("flip",), (6, 7, 8)).epoch(given, 0)
+    axes = set()
+    for before, after in zip(given, flipped, strict=True):
+        axes |= {axis for axis in (1, 2, 3) if torch.equal(before.flip(axis), after)}
+    assert axes == {1, 2, 3}
+
+
+def test_intensity_changes_little():
+    given = images(16, 16)
+    changed = Augmentation(("intensity",), (16, 16)).epoch(given, 0)
+    assert 0 < (changed - given).abs().max() <= 0.1 + 0.05 + 1e-6
+
+
+def test_no_augmentation_gives_the_images_themselves():
+    given = images(16, 16)
+    assert Augmentation((), (16, 16)).epoch(given, 0) is given
+
+
+def test_fewer_samples_than_a_slab():
+    given = images(16, 16, number=3)
+    assert Augmentation(EVERY, (16, 16)).epoch(given, 0).shape == given.shape
+
+
+def test_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(UnknownNameError, match=r"rotate9'.*did you mean 'rotate90'.*intensity"):
+        Augmentation(("flip", "rotate9"), (16, 16))
