@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from automed.data import thorax
+from automed.data import candidates, thorax
 from automed.data.cache import cached
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
@@ -40,6 +40,9 @@ SAMPLE = SampleSpec(
     targets=(TargetSpec(name="label", kind="label", classes=("background", "nodule")),),
 )
 
+_SOURCES = (__file__, thorax.__file__, candidates.__file__)
+"""What the images depend on: a changed generator never reads an old cache."""
+
 OPTIONS: dict[str, tuple[int, int, int]] = {
     "seed": (0, 0, 2**31 - 1),
     "patients": (200, 4, 2000),
@@ -60,7 +63,7 @@ def generate(seed: int = 0, num_patients: int = 200, patches_per_patient: int = 
         image: (N, 1, 32, 32) int16 HU, N = num_patients * patches_per_patient;
         label: (N,) int64, 1 for a nodule; groups: (N,) int64 patient codes.
     """
-    source = b"".join(Path(file).read_bytes() for file in (__file__, thorax.__file__))
+    source = b"".join(Path(file).read_bytes() for file in _SOURCES)
     version = hashlib.sha256(source).hexdigest()[:16]
     arrays = cached(
         f"phantom-lung-ct-{version}-seed{seed}-{num_patients}x{patches_per_patient}",
@@ -99,7 +102,7 @@ def _patient_patches(rng: Generator, count: int) -> tuple[NDArray[np.int16], NDA
     side = PIXELS + 2 * MARGIN_PIXELS
     scenes = np.empty((count, side, side), np.float32)
     for row, label in enumerate(labels):
-        right, down = np.clip(rng.normal(0.0, thorax.CENTRING_MM, 2), -4.0, 4.0).tolist()
+        right, down = np.clip(rng.normal(0.0, candidates.CENTRING_MM, 2), -4.0, 4.0).tolist()
         slab = thorax.Slab(
             side=side,
             spacing_mm=SPACING_MM,
@@ -107,7 +110,7 @@ def _patient_patches(rng: Generator, count: int) -> tuple[NDArray[np.int16], NDA
             planes=PLANES,
             shift_mm=(right, down),
         )
-        (thorax.nodule_scene if label else thorax.mimic_scene)(slab, rng, patient)
+        (candidates.nodule_scene if label else candidates.mimic_scene)(slab, rng, patient)
         scenes[row] = slab.image()
     scanned = scan(scenes, rng, patient)
     inner = slice(MARGIN_PIXELS, MARGIN_PIXELS + PIXELS)

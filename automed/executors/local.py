@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from multiprocessing import connection, get_context
@@ -54,6 +55,8 @@ class LocalExecutor:
                         tell(trial, outcome)
         finally:
             for worker in workers:
+                worker.dismiss()
+            for worker in workers:
                 worker.stop()
 
 
@@ -92,9 +95,13 @@ class _Worker:
             outcome = Outcome(failure=f"the worker died ({_cause(self._process.exitcode)})")
         return trial, outcome
 
-    def stop(self) -> None:
+    def dismiss(self) -> None:
+        """An idle worker leaves when its pipe closes; a busy one is asked to."""
         self.pipe.close()
-        self._process.terminate()
+        if self.trial is not None:
+            self._process.terminate()
+
+    def stop(self) -> None:
         self._process.join(3)
         if self._process.is_alive():
             self._process.kill()
@@ -104,6 +111,7 @@ class _Worker:
 def _work(pipe: Connection, evaluate: Evaluate, number: int, driver: int) -> None:
     """What a worker process does: answer trials until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # leaves no semaphore behind
     threading.Thread(target=_die_with, args=(driver,), daemon=True).start()
     with contextlib.suppress(Exception):  # what is wrong will be the reason of a trial
         evaluate.warm(number)

@@ -1,5 +1,7 @@
 """Augmentation changes images and nothing else, and the same seed changes them alike."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -94,10 +96,14 @@ def test_rotation_turns_square_images_by_quarters_and_leaves_others():
 def test_flips_reach_every_axis_of_a_volume():
     given = images(6, 7, 8, number=12 * SLAB)
     flipped = Augmentation(("flip",), (6, 7, 8)).epoch(given, 0)
-    axes = set()
-    for before, after in zip(given, flipped, strict=True):
-        axes |= {axis for axis in (1, 2, 3) if torch.equal(before.flip(axis), after)}
-    assert axes == {1, 2, 3}
+    combinations = [c for r in range(4) for c in itertools.combinations((1, 2, 3), r)]
+    found = [
+        [c for c in combinations if torch.equal(before.flip(c), after)]
+        for before, after in zip(given, flipped, strict=True)
+    ]
+    assert all(len(c) == 1 for c in found)
+    assert len({c[0] for c in found}) >= 5
+    assert set(itertools.chain(*(c[0] for c in found))) == {1, 2, 3}
 
 
 def test_intensity_changes_little():

@@ -267,7 +267,7 @@ def test_foreign_objects_in_a_checkpoint_are_not_unpickled(tmp_path):
 
 
 def test_volumes_are_learnt():
-    found = fit(parts(10, 10, 10, signal=0.05), epochs=6, patience=6)
+    found = fit(parts(10, 10, 10, signal=0.3), epochs=6, patience=6)
     assert found.curve[-1]["loss"] < found.curve[0]["loss"]
     assert found.scores["auc"] > 0.9
 
