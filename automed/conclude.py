@@ -86,8 +86,8 @@ def conclude(
         step("opening the sealed test part, once")
         sealed = parts.sealed.open()
         sealed_outputs = {f.name: outputs(f.runner, sealed.images) for f in kept}
-    _write(folder / ARTEFACTS, searched, registry.part("exporter", job.exporter).SUFFIX)
     suffix = registry.part("exporter", job.exporter).SUFFIX
+    _write(folder / ARTEFACTS, searched, suffix)
     judge = _Judge(problem, job.seed, parts.val, sealed, sealed_outputs)
     models = tuple(judge.model(f, latencies[f.name], suffix) for f in kept)
     return Results(
@@ -104,7 +104,7 @@ def conclude(
         data=(("images", parts.train.description), *parts.facts, *_notes(parts.train)),
         run=(*facts, *(("not exported", text) for text in failures)),
         complete=complete,
-        comparisons=judge.comparisons(chosen, models, task.score),
+        comparisons=judge.comparisons(models, task.score),
         resampled_by="image" if parts.train.groups is None else "patient",
     )
 
@@ -141,7 +141,7 @@ def metadata(job: Job, parts: Parts) -> dict[str, str]:
 
 
 class _Judge:
-    """Intervals for every model from one set of bootstrap draws a part, so that pairs compare."""
+    """Scores every model on one set of bootstrap draws a part, so that any two can be paired."""
 
     def __init__(
         self,
@@ -151,24 +151,26 @@ class _Judge:
         sealed: Dataset | None,
         sealed_outputs: Mapping[str, NDArray[np.float32]],
     ) -> None:
-        self._problem, self._val, self._sealed = problem, val, sealed
-        self._outputs = sealed_outputs
+        self._problem, self._val = problem, val
         self._val_draws = intervals.weights(len(val), val.groups, seed)
+        self._sealed: dict[str, intervals.Scored] = {}
         if sealed is not None:
-            self._sealed_draws = intervals.weights(len(sealed), sealed.groups, seed + 1)
+            draws = intervals.weights(len(sealed), sealed.groups, seed + 1)
+            self._sealed = {
+                name: intervals.Scored.of(problem, given, sealed.labels, draws)
+                for name, given in sealed_outputs.items()
+            }
 
     def model(self, f: Finalist, known: latency.Latency, suffix: str) -> Model:
         """A finalist as the report shows it."""
-        given = self._outputs.get(f.name)
+        scored = intervals.Scored.of(self._problem, f.validation, self._val.labels, self._val_draws)
         return Model(
             name=f.name,
             origin=f.origin,
             trial=f.trial,
             family=f.family,
-            validation=self._scores(f.validation, self._val, self._val_draws),
-            sealed={}
-            if given is None or self._sealed is None
-            else self._scores(given, self._sealed, self._sealed_draws),
+            validation=_intervals(scored),
+            sealed=_intervals(self._sealed.get(f.name)),
             costs={
                 "latency_ms": known.median_ms,
                 "latency_p95_ms": known.p95_ms,
@@ -182,38 +184,29 @@ class _Judge:
             config=f.config,
         )
 
-    def comparisons(
-        self, chosen: Finalist, models: tuple[Model, ...], score: str
-    ) -> tuple[Comparison, ...]:
-        """The chosen model against every baseline on the sealed part, paired by patient."""
-        if self._sealed is None:
+    def comparisons(self, models: tuple[Model, ...], score: str) -> tuple[Comparison, ...]:
+        """Every model of the front against every baseline on the sealed part, paired."""
+        if not self._sealed:
             return ()
-        costs = {m.name: m.costs["latency_ms"] for m in models}
         return tuple(
             Comparison(
-                model=chosen.name,
-                baseline=m.name,
+                model=ours.name,
+                baseline=other.name,
                 difference=Interval(
-                    *intervals.difference(
-                        self._problem,
-                        score,
-                        self._outputs[chosen.name],
-                        self._outputs[m.name],
-                        self._sealed.labels,
-                        self._sealed_draws,
-                    )
+                    *self._sealed[ours.name].minus(self._sealed[other.name], score)
                 ),
-                speedup=costs[m.name] / costs[chosen.name],
+                speedup=other.costs["latency_ms"] / ours.costs["latency_ms"],
             )
-            for m in models
-            if m.origin != SEARCH
+            for ours in models
+            for other in models
+            if ours.origin == SEARCH and other.origin != SEARCH
         )
 
-    def _scores(
-        self, given: NDArray[np.float32], part: Dataset, draws: NDArray[np.float64]
-    ) -> dict[str, Interval]:
-        found = intervals.intervals(self._problem, given, part.labels, draws)
-        return {name: Interval(*bounds) for name, bounds in found.items()}
+
+def _intervals(scored: intervals.Scored | None) -> dict[str, Interval]:
+    if scored is None:
+        return {}
+    return {name: Interval(*bounds) for name, bounds in scored.intervals().items()}
 
 
 def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -129,19 +130,22 @@ class Record:
             yield trial, Outcome(**_facts(t.user_attrs["outcome"]))
 
     def baselines(self) -> Iterator[tuple[Trial, Outcome]]:
-        """Every baseline with its outcome, in the order they were written."""
-        for key, text in self._study.user_attrs.items():
-            if key.startswith(_BASELINE):
-                facts, name = json.loads(text), key.removeprefix(_BASELINE)
-                trial = Trial(
-                    facts["number"],
-                    facts["family"],
-                    facts["point"],
-                    facts["epochs_asked"],
-                    BASELINE,
-                    name,
-                )
-                yield trial, Outcome(**_facts(facts["outcome"]))
+        """Every baseline with its outcome, in the order of their numbers."""
+        kept = {
+            key.removeprefix(_BASELINE): json.loads(text)
+            for key, text in self._study.user_attrs.items()
+            if key.startswith(_BASELINE)
+        }
+        for name, facts in sorted(kept.items(), key=lambda item: int(item[1]["number"])):
+            trial = Trial(
+                facts["number"],
+                facts["family"],
+                facts["point"],
+                facts["epochs_asked"],
+                BASELINE,
+                name,
+            )
+            yield trial, Outcome(**_facts(facts["outcome"]))
 
     def checkpoint(self, trial: Trial) -> bytes:
         """The weights of a finished trial, or what continues a paused one.
@@ -219,4 +223,4 @@ def _facts(text: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _url(folder: Path) -> str:
-    return f"sqlite:///{folder / STUDY_FILE}"
+    return f"sqlite:///file:{quote(str(folder / STUDY_FILE))}?uri=true"  # any name, even "what?"

@@ -1,5 +1,7 @@
 """Intervals for scores and for differences of scores, resampled by patient."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,33 +26,41 @@ def weights(
     return drawn[:, codes].astype(np.float64)
 
 
-def intervals(
-    problem: Problem,
-    outputs: NDArray[Any],
-    labels: NDArray[Any],
-    weights_RN: NDArray[np.float64],
-) -> dict[str, tuple[float, float, float]]:
-    """Every metric as (value, low, high): the sample's value, 95 % percentile bootstrap bounds."""
-    values = problem.scores(outputs, labels)
-    resampled = problem.scores(outputs, labels, weights_RN)
-    return {name: (float(value[0]), *_bounds(resampled[name])) for name, value in values.items()}
+@dataclass(frozen=True)
+class Scored:
+    """A model's metrics on one part: the sample's values, and those of every bootstrap draw.
 
+    Attributes:
+        values: Metric name to its value.
+        draws: Metric name to (R,) values; models scored on the same draws can be paired.
+    """
 
-def difference(
-    problem: Problem,
-    metric: str,
-    first: NDArray[Any],
-    second: NDArray[Any],
-    labels: NDArray[Any],
-    weights_RN: NDArray[np.float64],
-) -> tuple[float, float, float]:
-    """Metric of the first outputs minus the second's, paired over resamples: (value, low, high)."""
-    value = problem.scores(first, labels)[metric] - problem.scores(second, labels)[metric]
-    resampled = (
-        problem.scores(first, labels, weights_RN)[metric]
-        - problem.scores(second, labels, weights_RN)[metric]
-    )
-    return (float(value[0]), *_bounds(resampled))
+    values: Mapping[str, float]
+    draws: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        outputs: NDArray[Any],
+        labels: NDArray[Any],
+        weights_RN: NDArray[np.float64],
+    ) -> "Scored":
+        """What these outputs score, with the draws' weights from `weights`."""
+        values = problem.scores(outputs, labels)
+        return cls(
+            {name: float(value[0]) for name, value in values.items()},
+            problem.scores(outputs, labels, weights_RN),
+        )
+
+    def intervals(self) -> dict[str, tuple[float, float, float]]:
+        """Metric name to (value, low, high): 95 % percentile bootstrap bounds."""
+        return {name: (value, *_bounds(self.draws[name])) for name, value in self.values.items()}
+
+    def minus(self, other: "Scored", metric: str) -> tuple[float, float, float]:
+        """The difference to another model on the same draws, paired: (value, low, high)."""
+        value = self.values[metric] - other.values[metric]
+        return (value, *_bounds(self.draws[metric] - other.draws[metric]))
 
 
 def _bounds(values_R: NDArray[np.float64]) -> tuple[float, float]:

@@ -51,10 +51,10 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The chosen model against a baseline on the sealed part.
+    """A model of the front against a baseline on the sealed part.
 
     Attributes:
-        model: Name of the chosen model.
+        model: Name of the model.
         baseline: Name of the baseline.
         difference: Score of the model minus that of the baseline, from the same bootstrap draws.
         speedup: The baseline's latency divided by the model's.
@@ -85,7 +85,8 @@ class Results:
         data: (label, text) facts on the data and its split.
         run: (label, text) facts on the run: versions, seed, devices, times.
         complete: Whether the search spent its budget; False after an interruption.
-        comparisons: The chosen model against every baseline; empty while the test part is sealed.
+        comparisons: Every model of the front against every baseline; empty while the test part is
+            sealed.
         resampled_by: What the intervals draw: "patient", or "image" where no patients are known.
     """
 

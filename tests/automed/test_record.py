@@ -95,12 +95,13 @@ def test_rows_come_back_in_the_order_of_their_numbers(record: Record, folder: Pa
         assert list(seen.baselines()) == []
 
 
-def test_baselines_come_back_in_the_order_they_were_written(record: Record, folder: Path) -> None:
+def test_baselines_come_back_in_the_order_of_their_numbers(record: Record, folder: Path) -> None:
     rows = [
-        (Trial(1, "vgg", {"width": 100, "note": (1, 2)}, 3, BASELINE, "z-large"), COMPLETE),
-        (Trial(0, "vgg", {"width": 3}, 3, BASELINE, "a-small"), FAILED),
+        (Trial(0, "vgg", {"width": 100, "note": (1, 2)}, 3, BASELINE, "z-large"), COMPLETE),
+        (Trial(1, "vgg", {"width": 3}, 3, BASELINE, "a-small"), FAILED),
+        (Trial(2, "vgg", {"width": 5}, 3, BASELINE, "m-medium"), COMPLETE),
     ]
-    for t, outcome in rows:
+    for t, outcome in reversed(rows):
         record.write(t, outcome, SPACE)
     for seen in (record, Record.open(folder)):
         assert exact(seen.baselines()) == exact(rows)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from automed.measure.intervals import difference, intervals, weights
+from automed.measure.intervals import Scored, weights
 from automed.problems.classification import PROBLEM
 
 
@@ -44,7 +44,7 @@ def test_interval_lies_around_the_value_of_every_metric():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 300)
     outputs = probabilities(rng, labels, 1.0)
-    found = intervals(PROBLEM, outputs, labels, weights(300, None, seed=0))
+    found = Scored.of(PROBLEM, outputs, labels, weights(300, None, seed=0)).intervals()
     exact = PROBLEM.scores(outputs, labels)
     assert set(found) == set(PROBLEM.metrics)
     for name, (value, low, high) in found.items():
@@ -58,8 +58,10 @@ def test_patients_widen_an_interval_where_their_samples_are_alike():
     patient_labels = rng.integers(0, 2, 40)
     labels, groups = np.repeat(patient_labels, 10), np.repeat(np.arange(40), 10)
     outputs = np.repeat(probabilities(rng, patient_labels, 1.0), 10, axis=0)
-    by_image = intervals(PROBLEM, outputs, labels, weights(400, None, seed=0))["auc"]
-    by_patient = intervals(PROBLEM, outputs, labels, weights(400, groups, seed=0))["auc"]
+    by_image = Scored.of(PROBLEM, outputs, labels, weights(400, None, seed=0)).intervals()["auc"]
+    by_patient = Scored.of(PROBLEM, outputs, labels, weights(400, groups, seed=0)).intervals()[
+        "auc"
+    ]
     assert by_patient[0] == by_image[0]
     assert by_patient[2] - by_patient[1] > 2 * (by_image[2] - by_image[1])
 
@@ -69,7 +71,7 @@ def test_draws_without_a_class_are_left_out():
     outputs = probabilities(np.random.default_rng(2), labels, 1.0)
     drawn = weights(25, groups, seed=0)
     assert (drawn[:, 0] == 0).any(), "some draw misses the only patient of class 1"
-    for value in intervals(PROBLEM, outputs, labels, drawn).values():
+    for value in Scored.of(PROBLEM, outputs, labels, drawn).intervals().values():
         assert np.isfinite(value).all()
 
 
@@ -79,7 +81,9 @@ def test_difference_of_a_model_with_itself_is_nothing():
     outputs = probabilities(rng, labels, 1.0)
     drawn = weights(100, np.arange(100) // 4, seed=0)
     for metric in PROBLEM.metrics:
-        same = difference(PROBLEM, metric, outputs, outputs.copy(), labels, drawn)
+        same = Scored.of(PROBLEM, outputs, labels, drawn).minus(
+            Scored.of(PROBLEM, outputs.copy(), labels, drawn), metric
+        )
         assert same == (0.0, 0.0, 0.0)
 
 
@@ -90,12 +94,16 @@ def test_difference_turns_its_sign_and_pairs():
     better = worse.copy()
     better[:, 1] += 0.2 * labels  # the same noise, so the pair tells them apart sharply
     drawn = weights(400, None, seed=0)
-    value, low, high = difference(PROBLEM, "auc", better, worse, labels, drawn)
-    assert 0 < low < value < high
-    assert difference(PROBLEM, "auc", worse, better, labels, drawn) == pytest.approx(
-        (-value, -high, -low)
+    value, low, high = Scored.of(PROBLEM, better, labels, drawn).minus(
+        Scored.of(PROBLEM, worse, labels, drawn), "auc"
     )
-    ends = [intervals(PROBLEM, outputs, labels, drawn)["auc"] for outputs in (better, worse)]
+    assert 0 < low < value < high
+    assert Scored.of(PROBLEM, worse, labels, drawn).minus(
+        Scored.of(PROBLEM, better, labels, drawn), "auc"
+    ) == pytest.approx((-value, -high, -low))
+    ends = [
+        Scored.of(PROBLEM, outputs, labels, drawn).intervals()["auc"] for outputs in (better, worse)
+    ]
     assert high - low < 0.7 * sum(end[2] - end[1] for end in ends) / 2
 
 
@@ -107,6 +115,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     covered = 0
     for repeat in range(200):
         drawn = weights(120, groups, seed=repeat, resamples=200)
-        _, low, high = intervals(PROBLEM, probabilities(rng, labels, 1.0), labels, drawn)["auc"]
+        _, low, high = Scored.of(
+            PROBLEM, probabilities(rng, labels, 1.0), labels, drawn
+        ).intervals()["auc"]
         covered += low <= truth <= high
     assert 0.88 <= covered / 200 <= 0.99
