@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import automed
-from automed import registry
+from automed import loop, registry
 from automed.errors import BudgetError, RunError, UnknownNameError
 from automed.executors import Resources
 from automed.family import architecture_key
@@ -33,8 +33,18 @@ CARD_FILE = "model-card.md"
 DEFAULT_STRATEGY = "optuna:tpe"
 
 
+class Watch(loop.Watch, Protocol):
+    """Who looks on."""
+
+    def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
+        """The data is read, `known` trials are in the record and the search is about to begin."""
+
+    def step(self, text: str) -> None:
+        """Something else is being done."""
+
+
 class Silent:
-    """Nobody looks on."""
+    """Nobody looks on: a Watch that says nothing."""
 
     def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
         """The data is read and the search is about to begin."""
@@ -204,7 +214,7 @@ def search(
     address: str | None = None,
     cpus: float = 1.0,
     gpus: float = 0.0,
-    watch: Silent | None = None,
+    watch: Watch | None = None,
 ) -> Run:
     """Search a task for the front of accuracy against latency, and export what lies on it.
 
@@ -271,7 +281,7 @@ def search(
     return _Session(plan, watch or Silent()).start(folder, probe=bool(limits))
 
 
-def resume(folder: str | Path, *, watch: Silent | None = None) -> Run:
+def resume(folder: str | Path, *, watch: Watch | None = None) -> Run:
     """Go on with an interrupted search to the total it was started with, and conclude it.
 
     Raises:
@@ -289,7 +299,7 @@ def resume(folder: str | Path, *, watch: Silent | None = None) -> Run:
 class _Session:
     """One process's part of a search."""
 
-    def __init__(self, plan: Plan, watch: Silent) -> None:
+    def __init__(self, plan: Plan, watch: Watch) -> None:
         self._plan, self._watch = plan, watch
         task = plan.task
         self._space = registry.space(task.families, task.problem)
@@ -326,7 +336,6 @@ class _Session:
         return self._run(folder, record)
 
     def _run(self, folder: Path, record: "Record") -> Run:
-        from automed import loop
         from automed.evaluate import Evaluate, architecture
 
         plan, task, begun = self._plan, self._plan.task, time.monotonic()

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
+from sqlalchemy import URL
 
 from automed.errors import RunError
 from automed.space import Space
@@ -223,4 +223,4 @@ def _facts(text: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _url(folder: Path) -> str:
-    return f"sqlite:///file:{quote(str(folder / STUDY_FILE))}?uri=true"  # any name, even "what?"
+    return URL.create("sqlite", database=str(folder / STUDY_FILE)).render_as_string()

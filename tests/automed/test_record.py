@@ -182,7 +182,7 @@ def test_a_folder_with_other_files_is_used(folder: Path) -> None:
     assert (folder / "notes.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["with space", "größe", "50%", "a#b", "what?", "a&b=c"])
+@pytest.mark.parametrize("name", ["with space", "größe", "50%", "50%3F", "a#b", "what?", "a&b=c"])
 def test_folders_may_have_any_name(tmp_path: Path, name: str) -> None:
     record = Record.create(tmp_path / name, "lung-ct", OBJECTIVES, SETTINGS)
     record.write(trial(0), COMPLETE, SPACE)
@@ -293,7 +293,7 @@ def test_optuna_dashboard_shows_it(record: Record, folder: Path) -> None:
     status, body = get(app, f"/api/studies/{summary['study_id']}")
     assert status.startswith("200"), body
     detail = json.loads(body)
-    assert detail["metric_names"] == list(OBJECTIVES)
+    assert detail["objective_names"] == list(OBJECTIVES)
     assert [t["state"] for t in detail["trials"]] == ["Complete", "Running", "Pruned", "Fail"]
     assert {p["name"] for p in detail["trials"][0]["params"]} == SPACE.keys()
     assert get(app, "/dashboard/")[0].startswith("200")
