@@ -187,8 +187,8 @@ class Run:
             return cls(Path(folder), Results.load(path))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
-                f"{path} is not what a search writes; name a run folder, or write it anew with "
-                f"`automed resume {folder}`"
+                f"{path} is not what a search writes; name a run folder, or delete that file "
+                f"and go on with `automed resume {folder}`"
             ) from error
 
 
@@ -263,7 +263,7 @@ def search(
         changes["baselines"] = every if asked == ("all",) else asked
     plan = Plan(
         task=chosen.changed(**changes),
-        data=str(data) if data is not None else chosen.data,
+        data=_absolute(data) if data is not None else chosen.data,
         keys=keys or {},
         window=window,
         strategy=strategy,
@@ -274,7 +274,7 @@ def search(
         gpus=gpus,
         address=address,
         hours=hours,
-        latencies=None if latencies is None else str(latencies),
+        latencies=None if latencies is None else _absolute(latencies),
     )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out is not None else Path("runs") / f"{chosen.name}-{stamp}"
@@ -301,8 +301,7 @@ class _Session:
 
     def __init__(self, plan: Plan, watch: Watch) -> None:
         self._plan, self._watch = plan, watch
-        task = plan.task
-        self._space = registry.space(task.families, task.problem)
+        task = plan.task  # first what is quick to refuse, last what imports PyTorch
         self._maker = registry.part("strategy", plan.strategy)
         self._executors = registry.part("executor", plan.executor)
         registry.part("exporter", plan.exporter)
@@ -310,6 +309,7 @@ class _Session:
         if task.score not in metrics:
             raise UnknownNameError("metric", task.score, metrics)
         self._parts = self._open_data()
+        self._space = registry.space(task.families, task.problem)
         self._job = self._make_job()
 
     def start(self, folder: Path, *, probe: bool) -> Run:
@@ -404,7 +404,7 @@ class _Session:
         cores = os.cpu_count() or 1
         return Job(
             task=plan.task,
-            data=plan.data if plan.data.startswith("phantom:") else str(Path(plan.data).resolve()),
+            data=plan.data,
             keys=plan.keys,
             window=plan.window,
             seed=plan.seed,
@@ -508,6 +508,12 @@ def _directions(task: Task, names: Iterable[str]) -> dict[str, Direction]:
         if name not in COSTS and name not in metrics:
             raise UnknownNameError("objective", name, [*metrics, *COSTS])
     return {name: "minimize" if name in COSTS else "maximize" for name in names}
+
+
+def _absolute(source: str | Path) -> str:
+    """A path as any process can open it; what is no path, such as a phantom, stays as it is."""
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else str(source)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -161,7 +161,7 @@ class _State:
         if trial.origin != BASELINE:
             key = self.key(trial)
             self.running.pop(key)
-            self.known[key] = trial, replace(outcome, checkpoint=None)
+            self.known[key] = replace(trial, previous=None), replace(outcome, checkpoint=None)
             for asked in (trial, *self.waiting.pop(key, ())):
                 self.strategy.tell(asked, outcome)
         self.watch.ended(trial, outcome)

@@ -17,6 +17,7 @@ from automed.cli import app
 ROOT = Path(__file__).parents[2]
 TREES = ("automed", "search_spaces", "studies")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+UNSHIPPED = ROOT / "studies" / "benchmarks"  # run from a checkout; no part of the package
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -25,33 +26,37 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 
 
+def shipped_files() -> set[Path]:
+    """Every file of the three trees that belongs into the package."""
+    return {
+        path
+        for tree in TREES
+        for path in (ROOT / tree).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and UNSHIPPED not in path.parents
+    }
+
+
 def package_of(folder: Path) -> str:
     parts = folder.relative_to(ROOT).parts
     return ".".join(parts if parts[0] == "automed" else ("automed", *parts))
 
 
 def test_packages_listed_are_the_folders_on_disk() -> None:
-    folders = {path.parent for tree in TREES for path in (ROOT / tree).rglob("*.py")}
+    folders = {path.parent for path in shipped_files()}
     assert {package_of(folder) for folder in folders} == set(SETUPTOOLS["packages"])
     lacking = [folder for folder in folders if not (folder / "__init__.py").is_file()]
     assert not lacking
 
 
 def test_files_that_are_no_code_are_package_data() -> None:
-    shipped: set[Path] = set()
+    listed: set[Path] = set()
     for package, patterns in SETUPTOOLS["package-data"].items():
         folder = ROOT / SETUPTOOLS["package-dir"].get(package, package.replace(".", "/"))
         for pattern in patterns:
             found = set(folder.glob(pattern))
             assert found, f"{package}: nothing matches {pattern}"
-            shipped |= found
-    present = {
-        path
-        for tree in TREES
-        for path in (ROOT / tree).rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
-    }
-    assert present == shipped
+            listed |= found
+    assert {path for path in shipped_files() if path.suffix != ".py"} == listed
 
 
 def imports(path: Path) -> set[str]:
@@ -143,10 +148,7 @@ def test_wheel_holds_automed_and_nothing_else_at_the_top(wheel: set[str]) -> Non
 @pytest.mark.slow
 def test_wheel_holds_every_file_of_the_three_trees(wheel: set[str]) -> None:
     expected = {
-        f"{package_of(path.parent).replace('.', '/')}/{path.name}"
-        for tree in TREES
-        for path in (ROOT / tree).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        f"{package_of(path.parent).replace('.', '/')}/{path.name}" for path in shipped_files()
     }
     assert {name for name in wheel if name.startswith("automed/")} == expected
     assert {

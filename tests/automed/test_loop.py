@@ -230,13 +230,19 @@ def test_starts_come_first_and_are_told(record: Record) -> None:
     strategy, evaluate = Scripted(trial(3 + n, 5 + n) for n in range(9)), Analytic()
     search(strategy, record, evaluate=evaluate, trials=4, starts=starts)
     assert evaluate.widths == [30, 31, 5, 6]
-    assert strategy.numbers == [0, 1, 2, 3, 4]
+    assert strategy.numbers == [0, 1, 3, 4]
     assert [t.name for t, _ in record.rows()] == ["toy-000", "toy-001", "toy-003", "toy-004"]
 
 
 def test_starts_are_within_the_budget(record: Record) -> None:
     evaluate = Analytic()
-    search(Scripted([]), record, evaluate=evaluate, trials=2, starts=[trial(n, n + 1) for n in range(5)])
+    search(
+        Scripted([]),
+        record,
+        evaluate=evaluate,
+        trials=2,
+        starts=[trial(n, n + 1) for n in range(5)],
+    )
     assert evaluate.widths == [1, 2]
 
 
@@ -471,14 +477,17 @@ def test_halving_goes_on_after_an_interruption(record: Record, tmp_path: Path) -
 
 
 def test_at_the_end_of_the_budget_started_architectures_may_go_on(record: Record) -> None:
+    rungs = [(20, 0), (10, 0), (20, 1), (10, 1), (20, FULL), (30, 0), (10, FULL)]
+    strategy = Scripted(trial(n, w, epochs=e) for n, (w, e) in enumerate(rungs))
     evaluate = Analytic()
-    search(Halving((20, 10, 40, 30, 50)), record, evaluate=evaluate, trials=2)
-    assert set(evaluate.widths) == {20, 10}
-    assert max(t.epochs for t in evaluate.seen) == FULL
+    search(strategy, record, evaluate=evaluate, trials=2)
+    assert [(t.point["width"], t.epochs) for t in evaluate.seen] == rungs[:5]
+    assert strategy.asked == 6  # a new architecture is over the budget and ends the search
+    assert [o.state for _, o in record.rows()] == ["complete", "paused"]
 
 
 def test_known_trials_hold_no_checkpoints(record: Record) -> None:
-    """Weights lie on disk; a long search would fill the memory with them."""
+    """Weights lie on disk; in a long search they would fill the memory."""
     state = loop._State(Halving(WIDTHS), record, SPACE, key, loop.Budget(trials=9), Log())
     InProcess(in_flight=2).run(state.ask, Analytic(), state.tell)
     assert len(state.known) == len(WIDTHS)

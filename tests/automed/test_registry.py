@@ -149,7 +149,7 @@ def test_third_parties_add_names_of_every_kind(installed: Path) -> None:
         kind: set(registry.names(kind)) - {n for k, n in NAMES if k == kind}
         for kind in registry.KINDS
     }
-    expected = dict.fromkeys(registry.KINDS, {"elsewhere"})
+    expected = {kind: {"elsewhere"} for kind in registry.KINDS}
     assert added == expected | {"task": {"liver-mr"}, "strategy": {"elsewhere:spiral"}}
     for kind, names in added.items():
         for name in names:

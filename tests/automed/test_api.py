@@ -1,0 +1,269 @@
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+
+from automed import api, registry
+from automed.errors import UnknownNameError
+from automed.evaluate import memo_key
+from automed.record import Record
+
+NODULE3D = (
+    Path(__file__).parents[2].parent
+    / "shared"
+    / "data"
+    / "lidc_nodule3d"
+    / "lidc_nodule3d_trainval.npz"
+)
+CLINIC = "klinikum-beispielstadt"
+PATIENTS = np.array([f"Mustermann_Erika_{number:04d}" for number in range(24)])
+NOISY = re.compile("latency|seconds")
+
+
+class Inline:
+    """Runs trials in this process, so that a test pays for torch once."""
+
+    def run(self, ask, evaluate, tell):
+        evaluate.warm(0)
+        while (trial := ask()) is not None:
+            tell(trial, evaluate(trial))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def inline():
+    module = types.ModuleType("inline_executor")
+    module.make = lambda resources: Inline()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, module.__name__, module)
+        patch.setitem(registry.ROWS["executor"], "inline", module.__name__)
+        registry.places.cache_clear()
+        yield
+    registry.places.cache_clear()
+
+
+class Watch:
+    def __init__(self):
+        self.began, self.finished, self.steps, self.headings = [], [], [], []
+
+    def opened(self, plan, parts, folder, known):
+        self.headings.append((plan.seed, len(parts.train), folder, known))
+
+    def started(self, trial):
+        self.began.append(trial.name)
+
+    def ended(self, trial, outcome):
+        self.finished.append((trial.name, outcome.state))
+
+    def step(self, text):
+        self.steps.append(text)
+
+
+def clinic_file(folder, **changes):
+    """Spots to be found, four images a patient, split by the clinic, patients by their names."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(96) % 2
+    images = rng.normal(100.0, 20.0, (96, 16, 16))
+    images[labels == 1, 4:12, 4:12] += 30.0
+    path = folder / CLINIC / "images.npz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "images": images.clip(0, 255).astype(np.uint8),
+        "labels": np.array(["benign", "malignant"])[labels],
+        "patient": np.repeat(PATIENTS, 4),
+        "split": np.repeat(["train", "val", "test"], [56, 20, 20]),
+    }
+    np.savez(path, **columns | changes)
+    return path
+
+
+def searched(data, out, *, seed=3, latencies=None, watch=None):
+    return api.search(
+        data=data,
+        out=out,
+        trials=3,
+        epochs=2,
+        seed=seed,
+        workers=1,
+        families=["vgg"],
+        baselines=["cnn5"],
+        executor="inline",
+        latencies=latencies,
+        watch=watch,
+    )
+
+
+@pytest.fixture(scope="module")
+def looked_on():
+    return Watch()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, looked_on):
+    folder = tmp_path_factory.mktemp("api")
+    return searched(clinic_file(folder), folder / "run", watch=looked_on)
+
+
+def quiet(folder):
+    """The table of trials without what a clock says."""
+    table = pd.read_csv(folder / "trials.csv")
+    return table[[name for name in table if not NOISY.search(name)]]
+
+
+def test_search_is_callable_whatever_was_imported_before():
+    code = (
+        "import automed, automed.report, automed.api, automed.cli\n"
+        "from automed import report, api\n"
+        "assert callable(automed.search) and automed.search is api.search\n"
+        "assert automed.__all__ == ['search']\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_front_is_a_table_of_models(run):
+    front = run.front
+    assert isinstance(front, pd.DataFrame)
+    wanted = {"name", "family", "chosen", "val_auc", "val_auc_low", "val_auc_high", "test_auc"}
+    wanted |= {"latency_ms", "latency_p95_ms", "size_bytes", "params", "macs", "artefact"}
+    assert wanted <= set(front.columns)
+    assert set(front["origin"]) == {"search"}
+    assert front["latency_ms"].is_monotonic_increasing
+    assert front["val_auc"].is_monotonic_increasing
+    assert front["chosen"].sum() == 1
+    for artefact in front["artefact"]:
+        assert (run.folder / artefact).is_file()
+
+
+def test_the_best_model_is_the_chosen_one(run):
+    (chosen,) = run.front.loc[run.front["chosen"], "name"]
+    assert run.best.name == chosen
+    assert run.best.verified["samples"] == 20
+
+
+def test_export_and_report_return_what_they_wrote(run, tmp_path):
+    assert run.export(tmp_path / "m.onnx") == tmp_path / "m.onnx"
+    assert run.export(str(tmp_path), run.best.name) == tmp_path / f"{run.best.name}.onnx"
+    assert run.report() == run.folder / "report.html"
+    with pytest.raises(UnknownNameError, match=run.best.name):
+        run.export(tmp_path, f"{run.best.name}x")
+
+
+def test_a_run_opens_as_it_was_returned(run):
+    opened = api.Run.open(run.folder)
+    assert opened.results == run.results
+    pd.testing.assert_frame_equal(opened.front, run.front)
+
+
+def test_who_watches_gets_every_trial(run, looked_on):
+    (heading,) = looked_on.headings
+    assert heading == (3, 56, run.folder, 0)
+    names = [f"vgg-{number:03d}" for number in range(3)]
+    assert looked_on.began == ["cnn5", *names]
+    assert [name for name, _ in looked_on.finished] == ["cnn5", *names]
+    assert {state for _, state in looked_on.finished} <= {"complete", "infeasible"}
+    assert any("sealed" in step for step in looked_on.steps)
+
+
+def test_a_trial_is_known_again_by_its_own_latency(run):
+    """A baseline may have the very graph of a trial; only the trial's timing was told on."""
+    known = api.known_latencies(run.folder)
+    for trial, outcome in Record.open(run.folder).rows():
+        told = known[memo_key(outcome.graph, "onnx")]["latency_ms"]
+        assert told == outcome.costs["latency_ms"], trial.name
+
+
+def test_no_trial_sees_the_sealed_part(run, tmp_path):
+    with np.load(run.folder.parent / CLINIC / "images.npz") as delivered:
+        columns = dict(delivered)
+    is_test = columns["split"] == "test"
+    columns["images"][is_test] = 255 - columns["images"][is_test]
+    columns["labels"][is_test] = columns["labels"][is_test][::-1]
+    again = searched(clinic_file(tmp_path, **columns), tmp_path / "run", latencies=run.folder)
+    pd.testing.assert_frame_equal(quiet(again.folder), quiet(run.folder))
+    assert [m.validation for m in again.results.models if m.name == "cnn5"] == [
+        m.validation for m in run.results.models if m.name == "cnn5"
+    ]
+    sealed = [next(m for m in r.results.models if m.name == "cnn5").sealed for r in (run, again)]
+    assert sealed[0] != sealed[1]
+
+
+def test_another_seed_gives_another_table(run, tmp_path):
+    other = searched(run.folder.parent / CLINIC / "images.npz", tmp_path / "run", seed=4)
+    configs = [
+        table[[name for name in table if name.startswith("config_")]]
+        for table in (quiet(run.folder), quiet(other.folder))
+    ]
+    assert not configs[0].equals(configs[1])
+    assert not quiet(run.folder)["auc"].equals(quiet(other.folder)["auc"])
+
+
+def test_nothing_that_leaves_the_run_names_a_patient_or_the_folder(run):
+    private = [b"Mustermann", b"Erika", CLINIC.encode()]
+    shared = [p for p in run.folder.rglob("*") if p.is_file() and p.name != "study.db"]
+    assert {".html", ".csv", ".md", ".json", ".onnx", ".pt"} <= {p.suffix for p in shared}
+    for path in shared:
+        for word in private:
+            assert word not in path.read_bytes(), (path.name, word)
+    for path in run.folder.glob("models/*.onnx"):
+        metadata = {m.key: m.value for m in onnx.load(path).metadata_props}
+        assert json.loads(metadata["classes"]) == ["benign", "malignant"]
+        assert not any(word.decode() in str(metadata) for word in private)
+
+
+def test_the_record_names_the_source_once_and_no_patient(run):
+    with sqlite3.connect(run.folder / "study.db") as database:
+        dump = "\n".join(database.iterdump())
+    assert "Mustermann" not in dump
+    assert "Erika" not in dump
+    assert dump.count(CLINIC) == 1, "the plan holds it, so that a search can be resumed"
+
+
+@pytest.mark.slow
+def test_one_worker_and_known_latencies_repeat_to_the_same_table(
+    tiny_run, tiny_options, command, tmp_path
+):
+    again = tmp_path / "again"
+    done = command("search", *tiny_options, "--latencies", tiny_run.folder, "--out", again)
+    assert done.code == 0, done.stderr
+    pd.testing.assert_frame_equal(quiet(again), quiet(tiny_run.folder))
+
+
+def test_a_resumed_run_finds_its_data_from_anywhere(run, tmp_path, monkeypatch):
+    plan = Record.open(run.folder).settings["plan"]
+    assert Path(plan["data"]).is_absolute()
+    monkeypatch.chdir(run.folder.parent / CLINIC)
+    from automed.data import open_parts
+
+    assert len(open_parts("images.npz", {}, seed=0, window=None, hu_window=(-1.0, 1.0)).train)
+
+
+@pytest.mark.slow
+def test_volumes_with_named_arrays(tmp_path):
+    if not NODULE3D.exists():
+        pytest.skip(f"{NODULE3D.name} is not in ../shared/data")
+    run = api.search(
+        data=NODULE3D,
+        out=tmp_path / "run",
+        trials=1,
+        epochs=1,
+        workers=1,
+        families=["vgg"],
+        baselines=[],
+        limits={"macs": 1e10},
+        keys={"images": "volumes", "labels": "texture_class", "group": "patient"},
+        executor="inline",
+    )
+    assert len(run.front) == 1
+    model = onnx.load(run.folder / run.best.artefact)
+    assert len(model.graph.input[0].type.tensor_type.shape.dim) == 5
+    split = dict(run.results.data)
+    assert "patient" in split["split"] or "delivered" in split["split"]
+    assert "patients or scans" in split

@@ -1,0 +1,203 @@
+"""A driver that is killed or interrupted loses what was in flight, and nothing else."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from automed.errors import RunError
+from automed.record import Record
+from automed.report.results import Results
+
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc")
+
+TRIALS = 4
+OPTIONS = (
+    *("--data", "phantom:lung-ct?patients=30&seed=1", "--family", "vgg", "--baselines", "cnn5"),
+    *("--trials", str(TRIALS), "--epochs", "1", "--workers", "2", "--seed", "5"),
+)
+START = (
+    "import signal, sys\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a CI job may ignore it
+    "from automed.cli import main\n"
+    "sys.exit(main())\n"
+)
+
+
+@contextmanager
+def driver(*arguments):
+    """A search in a process group of its own, as a terminal starts it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def members(group):
+    """(pid, start time) of the living processes of a session."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with suppress(OSError, IndexError, ValueError):
+                facts = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(facts[3]) == group and facts[0] != "Z":
+                    found.add((int(folder.name), facts[19]))
+    return found
+
+
+def recorded(folder):
+    """What the record holds by now, as plain values by name."""
+    try:
+        return {t.name: (dict(t.point), o.facts()) for t, o in Record.open(folder).rows()}
+    except (RunError, KeyError):
+        return {}
+
+
+def wait_for(what, seconds, process):
+    end = time.monotonic() + seconds
+    while not (seen := what()):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.2)
+    return seen
+
+
+def assert_complete(folder, before):
+    after = recorded(folder)
+    assert len(after) == TRIALS
+    assert {name: after[name] for name in before} == before
+    results = Results.load(folder / "results.json")
+    assert results.complete
+    assert len(results.trials) == TRIALS
+    assert all(model.sealed for model in results.models)
+    for name in ("report.html", "pareto.csv", "trials.csv", "model-card.md"):
+        assert (folder / name).is_file()
+    assert not list(folder.rglob("*.tmp"))
+    table = pd.read_csv(folder / "trials.csv")
+    assert sorted(table["number"]) == sorted(set(table["number"]))
+
+
+def test_a_killed_driver_leaves_no_worker_and_the_search_goes_on(command, tmp_path):
+    folder = tmp_path / "run"
+    with driver("search", *OPTIONS, "--out", folder) as process:
+        wait_for(lambda: recorded(folder), 240, process)
+        assert len(members(process.pid)) > 1
+        process.kill()
+        process.wait()
+        time.sleep(5)
+        assert not members(process.pid)
+    before = recorded(folder)
+    assert 0 < len(before) < TRIALS
+    assert not (folder / "results.json").exists()
+    told = command("report", folder)
+    assert told.code == 2
+    assert "automed resume" in told.stderr
+    told = command("resume", folder)
+    assert told.code == 0, told.stderr
+    assert f"[{TRIALS}/{TRIALS}" in told.stdout
+    assert "Take " in told.stdout
+    assert_complete(folder, before)
+
+
+def test_an_interrupted_driver_reports_what_is_there(command, tmp_path):
+    folder = tmp_path / "run"
+    with driver("search", *OPTIONS, "--out", folder) as process:
+        wait_for(lambda: recorded(folder), 240, process)
+        os.killpg(process.pid, signal.SIGINT)
+        begun = time.monotonic()
+        shown, errors = process.communicate(timeout=120)
+        seconds = time.monotonic() - begun
+        assert process.returncode in (0, 130), errors
+        assert not members(process.pid)
+    assert "Traceback" not in errors
+    assert f"automed resume {folder}" in shown.replace("\n", "")
+    assert seconds < 60, "twenty, where the cores are not busy with other things"
+    before = recorded(folder)
+    results = Results.load(folder / "results.json")
+    assert not results.complete
+    assert 0 < len(results.trials) < TRIALS
+    assert not any(model.sealed for model in results.models)
+    assert "test_auc" not in (folder / "pareto.csv").read_text()
+    assert "sealed" in (folder / "report.html").read_text()
+    told = command("resume", folder)
+    assert told.code == 0, told.stderr
+    assert_complete(folder, before)
+
+
+def test_an_interruption_before_any_trial_has_ended_says_so(tmp_path):
+    folder = tmp_path / "run"
+    with driver("search", *OPTIONS, "--out", folder) as process:
+        wait_for(lambda: (folder / "study.db").exists(), 240, process)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+        assert not members(process.pid)
+    if not recorded(folder):
+        assert process.returncode in (2, 130)
+        assert "Traceback" not in errors
+        assert "automed resume" in errors
+
+
+def npz(folder, seed):
+    labels = np.arange(60) % 2
+    images = np.random.default_rng(seed).integers(0, 200, (60, 16, 16)).astype(np.uint8)
+    images[labels == 1, 4:12, 4:12] += 50
+    np.savez(folder / "images.npz", images=images, labels=labels)
+    return folder / "images.npz"
+
+
+def begun(folder, data):
+    """A run folder as a search leaves it that was killed before its first trial ended."""
+    from automed import api, registry
+    from automed.data import open_parts
+
+    task = registry.task("lung-ct").changed(families=("vgg",), baselines=())
+    plan = api.Plan(task=task, data=str(data), workers=1)
+    parts = open_parts(plan.data, {}, seed=0, window=None, hu_window=task.window)
+    digest = f"{parts.train.digest()}-{parts.val.digest()}"
+    settings = {"plan": plan.settings(), "data": digest}
+    Record.create(folder, task.name, task.objectives, settings)
+
+
+@pytest.mark.parametrize("change", ["other images", "gone"])
+def test_data_that_changed_in_between_is_refused(cli, tmp_path, change):
+    data = npz(tmp_path, seed=0)
+    begun(tmp_path / "run", data)
+    if change == "gone":
+        data.unlink()
+    else:
+        npz(tmp_path, seed=1)
+    told = cli("resume", tmp_path / "run")
+    assert told.code == 2
+    assert told.stderr.startswith("automed: ")
+    assert told.stderr.count("\n") == 1
+    assert ("no such file" if change == "gone" else "not those the search began with") in (
+        told.stderr
+    )
+
+
+def test_a_copied_folder_resumes_too(cli, tiny_run, tmp_path):
+    shutil.copytree(tiny_run.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "results.json").unlink()
+    told = cli("resume", tmp_path / "copy")
+    assert told.code == 0, told.stderr
+    assert Results.load(tmp_path / "copy" / "results.json").complete
