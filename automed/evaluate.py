@@ -1,6 +1,7 @@
 """From a trial to its outcome: built, lowered, timed, held against the limits, trained."""
 
 import re
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -168,6 +169,7 @@ def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, Map
 
 
 def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> Outcome:
+    from automed.training.recipes import TrainingFailure
     from automed.training.tensors import device_name
 
     problem = registry.part("problem", job.task.problem).PROBLEM
@@ -185,9 +187,13 @@ def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> 
         seed=job.seed,
         checkpoint=trial.previous.checkpoint if trial.previous else None,
     )
+    if not math.isfinite(fit.scores[job.task.score]):
+        raise TrainingFailure(
+            f"{job.task.score} is undefined on the validation part: does it hold every class?"
+        )
     before = trial.previous.seconds.get("train", 0.0) if trial.previous else 0.0
     return Outcome(
-        scores=fit.scores,
+        scores={name: value for name, value in fit.scores.items() if math.isfinite(value)},
         costs=lowered.costs,
         violations=lowered.violations,
         epochs=fit.epochs,

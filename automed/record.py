@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,7 @@ class Record:
             state=state,
             value=None,
             values=self._values(outcome) if state == TrialState.COMPLETE else None,
-            datetime_start=now,
+            datetime_start=now - timedelta(seconds=sum(outcome.seconds.values())),
             datetime_complete=None if state == TrialState.RUNNING else now,
             params=dict(trial.point),
             distributions=distributions,

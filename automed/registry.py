@@ -54,8 +54,8 @@ def places(kind: str) -> dict[str, str]:
         }
     else:
         found = dict(ROWS[kind])
-    found |= {e.name: e.value for e in entry_points(group=f"automed.{kind}")}
-    return dict(sorted(found.items()))
+    theirs = {e.name: e.value for e in entry_points(group=f"automed.{kind}")}
+    return dict(sorted((theirs | found).items()))  # nobody replaces a part of ours unseen
 
 
 def names(kind: str) -> list[str]:

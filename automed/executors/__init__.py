@@ -41,8 +41,9 @@ class Executor(Protocol):
     """Owns processes, devices and crashes; knows nothing of spaces or networks."""
 
     def run(self, ask: Ask, evaluate: Evaluate, tell: Tell) -> None:
-        """Evaluate what ask gives, several at once, until ask gives None and all are told.
+        """Evaluate what ask gives, several at once, until it gives None with nothing in flight.
 
+        None while trials are in flight means nothing now: what they give may lead to more.
         `evaluate` runs in other processes; `ask` and `tell` are called one at a time in this one.
         A worker that dies makes its trial a failed outcome and is replaced. A raising ask or tell
         ends the run, and so does KeyboardInterrupt; workers never outlive it.

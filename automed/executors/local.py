@@ -35,14 +35,12 @@ class LocalExecutor:
         """See `Executor.run`."""
         workers = [_Worker(evaluate, number) for number in range(self._num_workers)]
         try:
-            asking = True
             while True:
                 for worker in workers:
-                    if asking and worker.trial is None:
-                        trial = ask()
-                        asking = trial is not None
-                        if trial is not None:
-                            worker.take(trial)
+                    if worker.trial is None:
+                        if (trial := ask()) is None:
+                            break
+                        worker.take(trial)
                 busy = [w for w in workers if w.trial is not None]
                 if not busy:
                     return

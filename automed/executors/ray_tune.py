@@ -162,8 +162,8 @@ def _searcher(line: _Line) -> Any:
 
         def suggest(self, trial_id: str) -> Any:
             trial = self._line.ask()
-            if trial is None:
-                return Searcher.FINISHED
+            if trial is None:  # while trials are in flight, what they give may lead to more
+                return None if self._line.running and not self._line.error else Searcher.FINISHED
             self._line.running[trial_id] = trial
             return {"trial": trial}
 

@@ -12,7 +12,7 @@ class Strategy(Protocol):
     """Decides what to try next, and how far. Lives in the driver; never sees a network."""
 
     def ask(self) -> Trial | None:
-        """The next trial, or None when there is nothing left to try."""
+        """The next trial, or None when there is nothing to try before something is told."""
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Learn what a trial gave: in any order, once per architecture and fidelity.
