@@ -76,8 +76,8 @@ def near_front(
         if not any((other <= row).all() and (other < row).any() for other in losses)
     ]
     if len(near) > MOST:
-        by_latency = sorted(near, key=lambda i: losses[i, -1])
-        near = [by_latency[round(k)] for k in np.linspace(0, len(near) - 1, MOST)]
+        from_best = sorted(near, key=lambda i: losses[i, 0])
+        near = [from_best[round(k)] for k in np.linspace(0, len(near) - 1, MOST)]
     return [done[i] for i in near]
 
 

@@ -25,6 +25,7 @@ class RayTuneExecutor:
         """See `Executor.run`."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C is the loop's to handle
+        os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "5")  # for a step that goes on
         os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # the record is the only truth
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the old output can be silenced
@@ -82,6 +83,7 @@ class RayTuneExecutor:
                 name="automed",
                 storage_path=scratch,
                 verbose=0,
+                stop=_stopper(line),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
@@ -144,10 +146,27 @@ class _Line:
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         assert self._tell is not None
+        if self.error is not None:
+            return
         try:
             self._tell(trial, outcome)
         except BaseException as error:
             self.error = error
+
+
+def _stopper(line: _Line) -> Any:
+    from ray.tune import Stopper
+
+    class AtAnError(Stopper):  # type: ignore[misc]
+        """Ends the run when ask or tell has raised, whatever still trains."""
+
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+            return False
+
+        def stop_all(self) -> bool:
+            return line.error is not None
+
+    return AtAnError()
 
 
 def _searcher(line: _Line) -> Any:
