@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -44,74 +44,74 @@ def main() -> int:
 def search(
     task: Annotated[str, typer.Option(help="Name of a task, or a task file.")] = "lung-ct",
     data: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads this form
+        str | None,
         typer.Option(
             help=".npz (images/labels or MedMNIST), folder of class folders, or .csv naming files; "
             "without it the task's embedded data."
         ),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Run folder; default runs/<task>-<time>."),
     ] = None,
-    trials: Annotated[Optional[int], typer.Option(min=1, help="Architectures to try.")] = None,  # noqa: UP045
-    epochs: Annotated[Optional[int], typer.Option(min=1, help="Epochs of a full training.")] = None,  # noqa: UP045
+    trials: Annotated[int | None, typer.Option(min=1, help="Architectures to try.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a full training.")] = None,
     hours: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(min=0.0, help="Wall time after which nothing new is started."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of split, strategy and weights.")] = 0,
     workers: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=1, help="Trials at once; default one per core."),
     ] = None,
     strategy: Annotated[str, typer.Option(help="See `automed list strategies`.")] = "optuna:tpe",
     family: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Family that competes; repeat for several."),
     ] = None,
     objective: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="Objective: a score (auc) or a cost (latency_ms, params, macs, "
             "size_bytes); repeat for several."
         ),
     ] = None,
     max_latency: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Slowest model allowed, for example 2ms or 500us."),
     ] = None,
     max_size: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Largest exported file allowed, for example 500kB or 2MB."),
     ] = None,
     max_params: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Most parameters allowed, for example 200k or 1.5M."),
     ] = None,
     max_macs: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Most multiply-accumulates for one image, for example 20M."),
     ] = None,
     baselines: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Comma-separated baselines, 'all' or 'none'; default the task's own."),
     ] = None,
     keys: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Roles of arrays or columns: images=volumes,labels=texture,group=case."),
     ] = None,
     window: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Raw values mapped to 0 and 1, for example=-1000,400."),
     ] = None,
     latencies: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Run folder whose timings are used again, for an exact repeat."),
     ] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Run trials through Ray Tune.")] = False,
     ray_address: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Ray cluster to join, for example auto or 10.0.0.1:6379."),
     ] = None,
     cpus: Annotated[float, typer.Option(min=0.0, help="CPU cores of a trial, with Ray.")] = 1.0,
@@ -187,7 +187,7 @@ def export(
     run: RunFolder,
     path: Annotated[Path, typer.Argument(help="File or folder to write to.")],
     model: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="A model of the front; default the chosen one."),
     ] = None,
 ) -> None:
@@ -234,7 +234,7 @@ KINDS = {
 @app.command("list", epilog="Example: automed list families --json")
 def list_parts(
     what: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Argument(help="tasks, families, strategies, executors or exporters; default all."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
