@@ -496,7 +496,7 @@ def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
         memo_key(outcome.graph, "onnx"): {
             name: value for name, value in outcome.costs.items() if name.startswith("latency")
         }
-        for rows in (record.rows(), record.baselines())
+        for rows in (record.baselines(), record.rows())  # a strategy was told of trials only
         for _, outcome in rows
         if outcome.costs
     }

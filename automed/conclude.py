@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from automed import __version__, registry
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
-from automed.errors import BudgetError, ExportError
+from automed.errors import BudgetError, ExportError, RunError
 from automed.evaluate import Job, architecture
 from automed.exporters import NOTICE, outputs
 from automed.finalists import Finalist, exported, final_front, near_front, timed
@@ -57,10 +57,16 @@ def conclude(
 
     Raises:
         BudgetError: No trial was trained to its end.
+        RunError: The search was interrupted before one was.
         ExportError: No model of the front could be exported and verified.
     """
     trials, task = list(trials), job.task
     near = near_front(trials, task.objectives)
+    if not near and not complete:
+        raise RunError(
+            "interrupted before any trial was trained to its end; "
+            f"go on with `automed resume {folder}`"
+        )
     if not near:
         raise BudgetError(_nothing_trained(trials, task.limits))
     unsearched = [(t, o) for t, o in baselines if o.state == "complete"]

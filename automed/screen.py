@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Self
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from automed.data.splits import Parts
     from automed.report.results import Results
 
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
 
 class Screen:
     """A live view in a terminal, one line an event elsewhere."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
-        self._live = Live(
-            console=self._console, auto_refresh=False, transient=True, redirect_stderr=False
-        )
+        self._live = Live(console=self._console, transient=True, redirect_stderr=False)
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=30),
@@ -42,6 +42,7 @@ class Screen:
         self._bar = self._progress.add_task("search", total=None, eta="")
         self._step = "reading the data"
         self._running: dict[str, float] = {}
+        self._known = 0
         self._values: list[list[float]] = []
         self._counts = {"complete": 0, "infeasible": 0, "failed": 0}
         self._seconds: list[float] = []
@@ -51,7 +52,6 @@ class Screen:
     def __enter__(self) -> Self:
         if self._console.is_terminal:
             self._live.start()
-            self._live.auto_refresh = True
         self._show()
         return self
 
@@ -67,17 +67,19 @@ class Screen:
     def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
         """The data is read and the search is about to begin."""
         self._plan = plan
-        lines = [f"[bold]{plan.task.title}[/bold]", parts.train.description]
+        lines = [Text(plan.task.title, "bold"), Text(parts.train.description)]
         if parts.train.simulated:
-            lines.append("[yellow]The images are simulated; give your own with --data.[/yellow]")
-        lines += [f"{label}: {text}" for label, text in parts.facts]
-        lines.append(
+            lines.append(Text("The images are simulated; give your own with --data.", "yellow"))
+        facts = [f"{label}: {text}" for label, text in parts.facts]
+        facts.append(
             f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
             f"{plan.strategy}, {plan.num_workers} workers ({plan.executor}), seed {plan.seed}"
         )
-        lines += [f"limit: {n} at most {cost_text(n, b)}" for n, b in plan.task.limits.items()]
-        lines.append(f"run folder: {folder}")
-        self._console.print(Panel("\n".join(lines), expand=False, border_style="dim"))
+        facts += [f"limit: {n} at most {cost_text(n, b)}" for n, b in plan.task.limits.items()]
+        facts.append(f"run folder: {folder}")
+        text = Text("\n").join([*lines, *map(Text, facts)])  # no markup: names may hold brackets
+        self._console.print(Panel(text, expand=False, border_style="dim"))
+        self._known = known
         self._progress.update(self._bar, total=plan.task.budget.trials, completed=known)
         self._step = "starting workers"
         self._show()
@@ -107,10 +109,11 @@ class Screen:
         self._show()
 
     def step(self, text: str) -> None:
-        """Something else is being done."""
+        """Something else is being done, and no trial runs."""
+        self._running.clear()
         self._step = text
         if not self._console.is_terminal:
-            self._console.print(text, highlight=False)
+            self._console.print(text, highlight=False, markup=False)
         self._show()
 
     def _show(self) -> None:
@@ -118,8 +121,9 @@ class Screen:
         self._live.update(self, refresh=self._live.is_started)
 
     def __rich__(self) -> Group:
+        turning = _FRAMES[int(time.monotonic() * 10) % len(_FRAMES)]
         if self._plan is None:
-            return Group(Spinner("dots", text=self._step))
+            return Group(Text(f"{turning} {self._step}"))
         size = (
             len(front(self._values, list(self._plan.task.objectives.values())))
             if self._values
@@ -128,18 +132,23 @@ class Screen:
         facts = [self._best] if self._best else []
         facts += [f"front {size}"]
         facts += [f"{n} {state}" for state, n in self._counts.items() if state != "complete"]
-        rows: list[Progress | Text | Spinner] = [self._progress, Text("  ".join(facts))]
+        rows: list[Progress | Text] = [self._progress, Text("  ".join(facts))]
         now = time.monotonic()
-        for name, begun in self._running.items():
-            rows.append(Spinner("dots", text=Text(f"{name}  {now - begun:.0f} s", style="dim")))
+        for name, begun in list(self._running.items()):  # rich draws from a thread of its own
+            rows.append(Text(f"{turning} {name}  {now - begun:.0f} s", "dim"))
         if self._step:
-            rows.append(Spinner("dots", text=self._step))
+            rows.append(Text(f"{turning} {self._step}"))
         return Group(*rows)
+
+    @property
+    def _done(self) -> int:
+        """Trials with an outcome, those of an interrupted run too."""
+        return self._known + sum(self._counts.values())
 
     def _eta(self) -> str:
         if self._plan is None or not self._seconds:
             return ""
-        left = self._plan.task.budget.trials - sum(self._counts.values())
+        left = self._plan.task.budget.trials - self._done
         seconds = left * sum(self._seconds) / len(self._seconds) / self._plan.num_workers
         return f"about {seconds // 60:.0f} min {seconds % 60:02.0f} s left" if left else "done"
 
@@ -154,7 +163,7 @@ class Screen:
         if outcome.failure:
             parts.append(outcome.failure)
         eta = self._eta()
-        done = f"{sum(self._counts.values())}/{self._plan.task.budget.trials}"
+        done = f"{self._done}/{self._plan.task.budget.trials}"
         return "  ".join([*parts, f"[{done}{', ' + eta if eta else ''}]"])
 
 
@@ -169,14 +178,18 @@ def tell(run: "Run", console: Console | None = None) -> None:
     if not results.complete:
         console.print(
             "[yellow]Interrupted: the test part stays sealed; go on with[/yellow] "
-            f"automed resume {run.folder}"
+            f"automed resume {escape(str(run.folder))}",
+            soft_wrap=True,
         )
     for baseline in results.baselines if results.chosen else ():
         pace, gain = compare(results, run.best, baseline)
         console.print(f"  against {baseline.name}: {pace}, {gain}", markup=False, highlight=False)
     console.print(Text(f"Take {results.reason}", style="bold"))
     console.print(
-        f"Everything is in {run.folder}: report.html, pareto.csv, models/", highlight=False
+        f"Everything is in {run.folder}: report.html, pareto.csv, models/",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
     )
 
 

@@ -73,7 +73,12 @@ class _Worker:
         self._process: SpawnProcess = context.Process(
             target=_work, args=(theirs, self._evaluate, self._number, os.getpid()), daemon=True
         )
-        self._process.start()
+        # a child begins with this mask: Ctrl-C is the driver's, also while a child is starting
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
 
     def take(self, trial: Trial) -> None:
