@@ -1,7 +1,7 @@
 """From a trial to its outcome: built, lowered, timed, held against the limits, trained."""
 
-import re
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field

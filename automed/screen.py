@@ -19,9 +19,10 @@ from automed.report.text import compare, cost_text, count, interval_text, metric
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
-    from automed.api import Plan, Run
     from automed.data.splits import Parts
+    from automed.plan import Plan
     from automed.report.results import Results
+    from automed.run import Run
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import automed
-from automed.api import RESULTS_FILE, Run, resume
+from automed.api import Run, resume
 from automed.record import STUDY_FILE
 from automed.report.results import Interval, Model, Results
+from automed.run import RESULTS_FILE
 from automed.screen import Screen, tell
 
 FULL = "resnet18"

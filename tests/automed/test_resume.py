@@ -180,11 +180,12 @@ def npz(folder, seed):
 
 def begun(folder, data):
     """A run folder as a search leaves it that was killed before its first trial ended."""
-    from automed import api, registry
+    from automed import registry
     from automed.data import open_parts
+    from automed.plan import Plan
 
     task = registry.task("lung-ct").changed(families=("vgg",), baselines=())
-    plan = api.Plan(task=task, data=str(data), workers=1)
+    plan = Plan(task=task, data=str(data), workers=1)
     parts = open_parts(plan.data, {}, seed=0, window=None, hu_window=task.window)
     digest = f"{parts.train.digest()}-{parts.val.digest()}"
     settings = {"plan": plan.settings(), "data": digest}

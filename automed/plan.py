@@ -1,0 +1,70 @@
+"""One search as plain values: what the record keeps, and what a resumed search needs."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from automed.task import Task
+
+DEFAULT_STRATEGY = "optuna:tpe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One search, as plain values: what the record keeps and a resumed search needs.
+
+    Attributes:
+        task: The task with the user's changes.
+        data: Source of the images.
+        keys: Which arrays or columns of the source play which role.
+        window: Raw values mapped to 0 and 1, if the user gave them.
+        strategy: Name of the strategy.
+        executor: Name of the executor.
+        exporter: Name of the target.
+        seed: Of split, strategy and weights.
+        workers: Trials at once; None for one per core or GPU.
+        cpus: Cores a trial takes on a cluster.
+        gpus: GPUs a trial takes on a cluster.
+        address: Of a Ray cluster to join.
+        hours: Wall time to search, or None.
+        latencies: Run folder whose timings are used again, or None.
+    """
+
+    task: Task
+    data: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    window: tuple[float, float] | None = None
+    strategy: str = DEFAULT_STRATEGY
+    executor: str = "local"
+    exporter: str = "onnx"
+    seed: int = 0
+    workers: int | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+    address: str | None = None
+    hours: float | None = None
+    latencies: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Plain JSON values; `from_settings` is the inverse."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return values | {"task": self.task.model_dump(), "keys": dict(self.keys)}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "Plan":
+        """The plan behind a record."""
+        window = settings["window"]
+        return cls(
+            **dict(settings)
+            | {
+                "task": Task.model_validate(settings["task"]),
+                "window": None if window is None else (window[0], window[1]),
+            }
+        )
+
+    @property
+    def num_workers(self) -> int:
+        """Trials at once."""
+        return self.workers or max(1, os.cpu_count() or 1)

@@ -1,0 +1,99 @@
+"""A search in its folder: its front, its artefacts, its report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automed.errors import RunError, UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from automed.report.results import Model, Results
+
+RESULTS_FILE = "results.json"
+REPORT_FILE = "report.html"
+FRONT_FILE = "pareto.csv"
+TRIALS_FILE = "trials.csv"
+CARD_FILE = "model-card.md"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished or interrupted search in its folder."""
+
+    folder: Path
+    results: "Results"
+
+    @property
+    def front(self) -> "pd.DataFrame":
+        """The models of the front, from fastest to most accurate."""
+        table = self.results.table()
+        return table[table["origin"] == "search"].reset_index(drop=True)
+
+    @property
+    def best(self) -> "Model":
+        """The chosen model."""
+        return next(m for m in self.results.models if m.name == self.results.chosen)
+
+    def export(self, path: str | Path, model: str | None = None) -> Path:
+        """Copy the artefact of a model of the front, by default the chosen one.
+
+        Raises:
+            UnknownNameError: No such model on the front.
+            RunError: The path cannot be written.
+        """
+        known = {m.name: m for m in self.results.front}
+        if (name := model or self.best.name) not in known:
+            raise UnknownNameError("model of the front", name, known)
+        source = self.folder / str(known[name].artefact)
+        target = Path(path)
+        try:
+            if target.is_dir():
+                target = target / source.name
+            _replace(target, source.read_bytes())
+        except OSError as error:
+            raise RunError(f"cannot write {target}: {error.strerror}") from error
+        return target
+
+    def report(self) -> Path:
+        """Write report.html, the tables and the model card anew from results.json."""
+        from automed.report import card, page
+
+        _replace(self.folder / FRONT_FILE, self.results.table().to_csv(index=False).encode())
+        _replace(self.folder / TRIALS_FILE, self.results.trial_table().to_csv(index=False).encode())
+        if self.results.chosen is not None:
+            card.write(self.results, self.results.chosen, self.folder / CARD_FILE)
+        page.write(self.results, self.folder / REPORT_FILE)
+        return self.folder / REPORT_FILE
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in a folder.
+
+        Raises:
+            RunError: The folder holds no results.
+        """
+        from automed.report.results import Results
+
+        path = Path(folder) / RESULTS_FILE
+        if not path.is_file():
+            unfinished = (Path(folder) / "study.db").is_file()
+            cure = (
+                f"finish it with `automed resume {folder}`" if unfinished else "name a run folder"
+            )
+            raise RunError(f"{folder} holds no {RESULTS_FILE}; {cure}")
+        try:
+            return cls(Path(folder), Results.load(path))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{path} is not what a search writes; name a run folder, or delete that file "
+                f"and go on with `automed resume {folder}`"
+            ) from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write through a temporary neighbour, so that no half-written file is left."""
+    scratch = path.with_name(path.name + ".tmp")
+    scratch.write_bytes(content)
+    scratch.replace(path)

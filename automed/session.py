@@ -1,0 +1,251 @@
+"""The composition root: one process's part of a search, from a plan to a run."""
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from automed import __version__, loop, registry
+from automed.errors import BudgetError, RunError, UnknownNameError
+from automed.executors import Resources
+from automed.family import architecture_key
+from automed.plan import Plan
+from automed.run import RESULTS_FILE, Run
+from automed.trial import BASELINE, Outcome, Trial
+
+if TYPE_CHECKING:
+    from automed.data.splits import Parts
+    from automed.evaluate import Job
+    from automed.record import Record
+
+
+class Watch(loop.Watch, Protocol):
+    """Who looks on."""
+
+    def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
+        """The data is read, `known` trials are in the record and the search is about to begin."""
+
+    def step(self, text: str) -> None:
+        """Something else is being done."""
+
+
+class Silent:
+    """Nobody looks on: a Watch that says nothing."""
+
+    def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
+        """The data is read and the search is about to begin."""
+
+    def started(self, trial: Trial) -> None:
+        """A trial goes to a worker."""
+
+    def ended(self, trial: Trial, outcome: Outcome) -> None:
+        """Its outcome is in the record."""
+
+    def step(self, text: str) -> None:
+        """Something else is being done."""
+
+
+class Session:
+    """One process's part of a search."""
+
+    def __init__(self, plan: Plan, watch: Watch) -> None:
+        self._plan, self._watch = plan, watch
+        task = plan.task  # first what is quick to refuse, last what imports PyTorch
+        self._maker = registry.part("strategy", plan.strategy)
+        self._executors = registry.part("executor", plan.executor)
+        registry.part("exporter", plan.exporter)
+        metrics = registry.part("problem", task.problem).PROBLEM.metrics
+        if task.score not in metrics:
+            raise UnknownNameError("metric", task.score, metrics)
+        self._parts = self._open_data()
+        self._space = registry.space(task.families, task.problem)
+        self._job = self._make_job()
+
+    def start(self, folder: Path, *, probe: bool) -> Run:
+        """A new search in a new folder; a probe asks first whether anything meets the limits."""
+        from automed.record import Record
+
+        if probe:
+            self._probe_limits()
+        record = Record.create(
+            folder,
+            self._plan.task.name,
+            self._plan.task.objectives,
+            {"plan": self._plan.settings(), "data": self._data_digest()},
+        )
+        return self._run(folder, record)
+
+    def go_on(self, folder: Path, record: "Record") -> Run:
+        """An interrupted search."""
+        if record.settings["data"] != self._data_digest():
+            raise RunError(
+                "the images or labels are not those the search began with; "
+                "put the data back or start a new search"
+            )
+        return self._run(folder, record)
+
+    def _run(self, folder: Path, record: "Record") -> Run:
+        from automed.evaluate import Evaluate, architecture
+
+        plan, task, begun = self._plan, self._plan.task, time.monotonic()
+        known = sum(1 for _ in record.rows())
+        self._watch.opened(plan, self._parts, folder, known)
+        starts = self._starts()
+        strategy = self._maker.make(
+            plan.strategy.partition(":")[2],
+            self._space,
+            task.objectives,
+            epochs=task.budget.epochs,
+            seed=plan.seed + 1000 * known,  # a resumed search must not draw the same again
+            first=len(starts),
+        )
+        resources = Resources(
+            workers=plan.num_workers, cpus=plan.cpus, gpus=plan.gpus, address=plan.address
+        )
+        complete = loop.run(
+            strategy=strategy,
+            executor=self._executors.make(resources),
+            evaluate=Evaluate(self._job),
+            record=record,
+            space=self._space,
+            key=lambda t: architecture_key(t.family, architecture(t).config()),
+            budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
+            baselines=self._baselines(),
+            starts=starts,
+            watch=self._watch,
+        )
+        if complete:
+            record.close()
+        return self._conclude(folder, record, complete, time.monotonic() - begun)
+
+    def _conclude(self, folder: Path, record: "Record", complete: bool, seconds: float) -> Run:
+        from automed.conclude import conclude
+
+        results = conclude(
+            self._job,
+            self._parts,
+            record.rows(),
+            record.baselines(),
+            record.checkpoint,
+            folder,
+            complete=complete,
+            facts=self._facts(seconds),
+            step=self._watch.step,
+        )
+        self._watch.step("writing the report")
+        results.save(folder / RESULTS_FILE)
+        run = Run(folder, results)
+        run.report()
+        return run
+
+    def _open_data(self) -> "Parts":
+        from automed import data
+
+        plan = self._plan
+        return data.open_parts(
+            plan.data, plan.keys, seed=plan.seed, window=plan.window, hu_window=plan.task.window
+        )
+
+    def _make_job(self) -> "Job":
+        from automed.evaluate import Job
+
+        plan = self._plan
+        cores = os.cpu_count() or 1
+        return Job(
+            task=plan.task,
+            data=plan.data,
+            keys=plan.keys,
+            window=plan.window,
+            seed=plan.seed,
+            exporter=plan.exporter,
+            threads=max(1, cores // plan.num_workers) if plan.executor == "local" else 1,
+            latencies={} if plan.latencies is None else known_latencies(plan.latencies),
+        )
+
+    def _data_digest(self) -> str:
+        return f"{self._parts.train.digest()}-{self._parts.val.digest()}"
+
+    def _baselines(self) -> list[Trial]:
+        task = self._plan.task
+        trials = []
+        for number, name in enumerate(n for n in task.baselines if n in task.networks):
+            network = task.networks[name]
+            point = {k: v for k, v in network.items() if k != "family"}
+            family = str(network["family"])
+            trials.append(Trial(number, family, point, task.budget.epochs, BASELINE, name))
+        return trials
+
+    def _starts(self) -> list[Trial]:
+        """The default of every family: what a person would try first, a search should know."""
+        task = self._plan.task
+        own = {name: registry.family(name)().config() for name in task.families}
+        every = {k: v for config in own.values() for k, v in config.items()}
+        return [
+            Trial(number, name, {**every, **own[name], "family": name}, task.budget.epochs)
+            for number, name in enumerate(task.families)
+        ]
+
+    def _probe_limits(self) -> None:
+        """Refuse limits that not even the smallest network of any family meets.
+
+        Raises:
+            BudgetError: None does.
+        """
+        from automed.conclude import nothing_fits
+        from automed.evaluate import Evaluate
+
+        task, seen = self._plan.task, []
+        evaluate = Evaluate(self._job)
+        for name in task.families:
+            self._watch.step(f"timing the smallest {name} against the limits")
+            point = {"family": name, **registry.family(name).corner(0).config()}
+            outcome = evaluate(Trial(0, name, point, 0))
+            if outcome.failure is None and outcome.feasible:
+                return
+            if outcome.costs:
+                seen.append(outcome.costs)
+        if seen:
+            raise BudgetError(nothing_fits(task.limits, seen))
+
+    def _facts(self, seconds: float) -> list[tuple[str, str]]:
+        import optuna
+        import torch
+
+        from automed.exporters.onnx_runtime import RUNTIME
+        from automed.measure import latency
+        from automed.training.tensors import device_name
+
+        plan, minutes = self._plan, seconds / 60
+        return [
+            ("automed", __version__),
+            ("libraries", f"torch {torch.__version__}, optuna {optuna.__version__}"),
+            ("latency", f"host CPU: {latency.processor()}, {RUNTIME}, batch 1"),
+            ("training", f"{device_name()}, {plan.num_workers} workers, {plan.executor}"),
+            (
+                "strategy",
+                f"{plan.strategy}, {plan.task.budget.trials} trials of at most "
+                f"{plan.task.budget.epochs} epochs",
+            ),
+            ("seed", str(plan.seed)),
+            ("search time", f"{minutes:.1f} min"),
+        ]
+
+
+def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
+    """Timings of an earlier run by `evaluate.memo_key`, for this machine and runtime only.
+
+    Raises:
+        RunError: The folder is no run.
+    """
+    from automed.evaluate import memo_key
+    from automed.record import Record
+
+    record = Record.open(Path(folder))
+    return {
+        memo_key(outcome.graph, "onnx"): {
+            name: value for name, value in outcome.costs.items() if name.startswith("latency")
+        }
+        for rows in (record.baselines(), record.rows())  # a strategy was told of trials only
+        for _, outcome in rows
+        if outcome.costs
+    }
