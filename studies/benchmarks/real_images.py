@@ -45,7 +45,7 @@ SMALL = ("logistic-regression", "random-forest", "cnn5")
 CASES = {
     "luna16": Case(
         file="luna16_patches2d/luna16_patches2d_trainval.npz",
-        trials=30,
+        trials=36,
         epochs=12,
         baselines=("all",),
         published={},
