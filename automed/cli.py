@@ -23,6 +23,9 @@ app = typer.Typer(
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C where the search does not handle it, such as in reading the data."""
+
 
 def main() -> int:
     """Run the command line; errors a user can mend are one line and exit code 2."""
@@ -31,9 +34,10 @@ def main() -> int:
     except AutomedError as error:
         print(f"automed: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("automed: interrupted", file=sys.stderr)
-        return 130
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("automed: interrupted", file=sys.stderr)
+        raise
     return 0
 
 

@@ -24,7 +24,7 @@ class Finished:
     code: int
 
 
-def automed(*arguments, cwd=None, timeout=300):
+def automed(*arguments, cwd=None, timeout=540):
     """The installed command in a process of its own, at 100 columns and without a terminal."""
     done = subprocess.run(
         [sys.executable, "-m", "automed", *map(str, arguments)],
