@@ -137,7 +137,7 @@ def test_ask_meets_what_was_told_before(executor, scripted):
 
 
 def test_trials_run_side_by_side_in_warmed_processes(executor, scripted, tmp_path):
-    script = Script(*({"seconds": 0.5} for _ in range(6)))
+    script = Script(*({"seconds": 2.0} for _ in range(8)))  # a second actor needs some to start
     executor.run(script.ask, scripted, script.tell)
     workers = {int(outcome.costs["pid"]) for outcome in script.outcomes}
     warmed = {int(p.name[5:]) for p in tmp_path.glob("warm-*")}
