@@ -223,7 +223,7 @@ def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:
     value, latency_ms = it.validation[score].value, it.costs["latency_ms"]
     gives = f"validation {metric_label(score, inline=True)} {value:.3f} at {latency_ms:.3f} ms"
     if best is it:
-        return f"{it.name}, the most accurate model of a front without a knee: {gives}."
+        return f"{it.name}, the most accurate model of a front without a clear knee: {gives}."
     gain, factor = best.validation[score].value - value, best.costs["latency_ms"] / latency_ms
     return (
         f"{it.name}, the knee of the front: {gives}; the most accurate, {best.name}, adds "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-BULGE = 0.05
+BULGE = 0.2
 """How far above the line between a front's ends a knee must stand, as a share of its range."""
 
 

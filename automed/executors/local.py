@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
@@ -73,7 +73,9 @@ class _Worker:
         self._process: SpawnProcess = context.Process(
             target=_work, args=(theirs, self._evaluate, self._number, os.getpid()), daemon=True
         )
-        # a child begins with this mask: Ctrl-C is the driver's, also while a child is starting
+        # a child begins with this mask: Ctrl-C is the driver's, also while a child is starting;
+        # the tracker would start with the first child, and unblock the signal again
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
