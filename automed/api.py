@@ -76,7 +76,7 @@ def search(
         | {k: v for k, v in (("trials", trials), ("epochs", epochs)) if v is not None},
         "limits": chosen.limits | dict(limits or {}),
     }
-    if names := tuple(families):
+    if names := tuple(dict.fromkeys(families)):
         changes["families"] = names
     if wanted := tuple(objectives):
         changes["objectives"] = _directions(chosen, wanted)

@@ -136,7 +136,11 @@ def search(
         )
         if text is not None
     }
-    named = None if baselines is None else tuple(n for n in baselines.split(",") if n != "none")
+    named = (
+        None
+        if baselines is None
+        else tuple(n.strip() for n in baselines.split(",") if n.strip() not in ("", "none"))
+    )
     from automed import api
 
     with _screen() as screen:
