@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from multiprocessing import connection, get_context, resource_tracker
@@ -116,7 +115,8 @@ class _Worker:
 def _work(pipe: Connection, evaluate: Evaluate, number: int, driver: int) -> None:
     """What a worker process does: answer trials until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # leaves no semaphore behind
+    # at once: an exception here would rise through whatever library is just calling back
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     threading.Thread(target=_die_with, args=(driver,), daemon=True).start()
     with contextlib.suppress(Exception):  # what is wrong will be the reason of a trial
         evaluate.warm(number)
