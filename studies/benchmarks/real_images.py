@@ -45,8 +45,8 @@ SMALL = ("logistic-regression", "random-forest", "cnn5")
 CASES = {
     "luna16": Case(
         file="luna16_patches2d/luna16_patches2d_trainval.npz",
-        trials=36,
-        epochs=12,
+        trials=32,
+        epochs=24,
         baselines=("all",),
         published={},
     ),
