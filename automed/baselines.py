@@ -29,7 +29,7 @@ def fit(name: str, train: Dataset, seed: int) -> bytes:
     if name not in CLASSICAL:
         raise UnknownNameError("classical baseline", name, CLASSICAL)
     pixels_NF = np.asarray(train.images, dtype=np.float32).reshape(len(train), -1)
-    model = _model(name, seed).fit(pixels_NF, train.labels)
+    model = _model(name, seed).fit(pixels_NF, train.truth)
     proto = to_onnx(
         model,
         pixels_NF[:1],

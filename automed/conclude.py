@@ -77,7 +77,7 @@ def conclude(
     latencies, reference_ms = timed(job, finalists)
     problem: Problem = registry.part("problem", task.problem).PROBLEM
     scores = {
-        f.name: float(problem.scores(f.validation, parts.val.labels)[task.score][0])
+        f.name: float(problem.scores(f.validation, parts.val.truth)[task.score][0])
         for f in finalists
     }
     medians = {name: known.median_ms for name, known in latencies.items()}
@@ -91,7 +91,7 @@ def conclude(
     if complete:
         step("opening the sealed test part, once")
         sealed = parts.sealed.open()
-        sealed_outputs = {f.name: outputs(f.runner, sealed.images) for f in kept}
+        sealed_outputs = {f.name: outputs(f.runner, sealed.given) for f in kept}
     suffix = registry.part("exporter", job.exporter).SUFFIX
     _write(folder / ARTEFACTS, searched, suffix)
     judge = _Judge(problem, job.seed, parts.val, sealed, sealed_outputs)
@@ -163,13 +163,13 @@ class _Judge:
         if sealed is not None:
             draws = intervals.weights(len(sealed), sealed.groups, seed + 1)
             self._sealed = {
-                name: intervals.Scored.of(problem, given, sealed.labels, draws)
+                name: intervals.Scored.of(problem, given, sealed.truth, draws)
                 for name, given in sealed_outputs.items()
             }
 
     def model(self, f: Finalist, known: latency.Latency, suffix: str) -> Model:
         """A finalist as the report shows it."""
-        scored = intervals.Scored.of(self._problem, f.validation, self._val.labels, self._val_draws)
+        scored = intervals.Scored.of(self._problem, f.validation, self._val.truth, self._val_draws)
         return Model(
             name=f.name,
             origin=f.origin,

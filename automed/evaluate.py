@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from automed import registry
 from automed.errors import AutomedError
 from automed.family import Family
-from automed.sample import SampleSpec
+from automed.sample import SampleSpec, TargetKind
 from automed.space import gather
 from automed.task import Task
 from automed.trial import BASELINE, Outcome, Trial
@@ -109,7 +109,8 @@ def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed"
     """The network between its preprocessing and its final activation."""
     from automed.exporters.deployed import Deployed
 
-    return Deployed(network, sample.image, registry.part("problem", task.problem).PROBLEM.finish)
+    problem = registry.part("problem", task.problem).PROBLEM
+    return Deployed(network, sample.inputs, problem.finish, problem.outputs)
 
 
 def memo_key(graph: str, exporter: str) -> str:
@@ -147,8 +148,7 @@ def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, Map
     from automed.measure.counts import num_macs, num_params
 
     exporter = registry.part("exporter", job.exporter)
-    shape = (1, sample.image.channels, *sample.image.size)
-    artefact = exporter.export(deployed(network, job.task, sample), shape, {})
+    artefact = exporter.export(deployed(network, job.task, sample), sample.inputs, {})
     graph = exporter.digest(artefact)
     known = job.latencies.get(memo_key(graph, job.exporter))
     if known is None:
@@ -164,7 +164,7 @@ def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, Map
         **known,
         "size_bytes": len(artefact),
         "params": num_params(network),
-        "macs": num_macs(network, torch.zeros(shape)),
+        "macs": num_macs(network, *(torch.zeros(1, *spec.shape) for spec in sample.inputs)),
     }
 
 
@@ -216,7 +216,9 @@ class _Shared:
 
 
 def _shared(job: Job) -> _Shared:
-    return _opened(job.data, tuple(sorted(job.keys.items())), job.window, job.task.window, job.seed)
+    target = registry.part("problem", job.task.problem).PROBLEM.target
+    keys = tuple(sorted(job.keys.items()))
+    return _opened(job.data, keys, job.window, job.task.window, job.seed, target)
 
 
 @cache
@@ -226,10 +228,13 @@ def _opened(
     window: tuple[float, float] | None,
     hu_window: tuple[float, float],
     seed: int,
+    target: TargetKind,
 ) -> _Shared:
     from automed import data as intake
 
-    parts = intake.open_parts(data, dict(keys), seed=seed, window=window, hu_window=hu_window)
+    parts = intake.open_parts(
+        data, dict(keys), seed=seed, window=window, hu_window=hu_window, target=target
+    )
     return _Shared(parts.train.sample, parts.train, parts.val)
 
 

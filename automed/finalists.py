@@ -156,9 +156,9 @@ def _network(
 ) -> Finalist:
     exporter = registry.part("exporter", job.exporter)
     model = deployed(trained_network(job, val.sample, trial, checkpoint), job.task, val.sample)
-    artefact = exporter.export(model, (1, *val.images.shape[1:]), {**metadata, "name": trial.name})
+    artefact = exporter.export(model, val.sample.inputs, {**metadata, "name": trial.name})
     runner = exporter.load(artefact)
-    given = outputs(runner, val.images)
+    given = outputs(runner, val.given)
     return Finalist(
         name=trial.name,
         origin=trial.origin,
@@ -168,7 +168,7 @@ def _network(
         artefact=artefact,
         runner=runner,
         validation=given,
-        max_difference=verify(trial.name, given, model.outputs(val.images)),
+        max_difference=verify(trial.name, given, model.outputs(val.given)),
         costs={
             "size_bytes": len(artefact),
             "params": outcome.costs["params"],
@@ -189,7 +189,7 @@ def _classical(job: Job, name: str, train: Dataset, val: Dataset) -> Finalist:
         config=None,
         artefact=artefact,
         runner=runner,
-        validation=outputs(runner, val.images),
+        validation=outputs(runner, val.given),
         max_difference=None,
         costs={"size_bytes": len(artefact)},
     )

@@ -26,7 +26,10 @@ ROWS: dict[str, dict[str, str]] = {
         "ray": "automed.executors.ray_tune",
     },
     "exporter": {"onnx": "automed.exporters.onnx_file"},
-    "problem": {"classification": "automed.problems.classification"},
+    "problem": {
+        "classification": "automed.problems.classification",
+        "segmentation": "automed.problems.segmentation",
+    },
     "recipe": {"gradient": "automed.training.recipes.gradient"},
     "format": {
         "phantom": "automed.data.phantom",

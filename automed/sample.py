@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-InputKind = Literal["image", "sequence", "table"]
+InputKind = Literal["image", "table"]
 TargetKind = Literal["label", "mask", "image", "field", "points"]
 
 
@@ -13,9 +13,9 @@ class InputSpec:
 
     Attributes:
         name: The input's name in batches and in exported graphs.
-        kind: An image or volume, a sequence of them, or a row of a table.
+        kind: A signal, image or volume, or a row of a table.
         channels: Channels of an image (CT is 1), or columns of a table.
-        size: Pixels or voxels per axis, (H, W) or (D, H, W); empty for a table.
+        size: Samples per axis: (L,), (H, W) or (D, H, W); empty for a table.
         units: What a raw value means: "HU", "uint8", "a.u.".
         window: Raw values mapped to 0 and 1 before the network, as (low, high).
         spacing_mm: Millimetres per pixel and axis where they are known.
@@ -29,6 +29,11 @@ class InputSpec:
     window: tuple[float, float] = (0.0, 1.0)
     spacing_mm: tuple[float, ...] | None = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample: (channels, *size)."""
+        return (self.channels, *self.size)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TargetSpec:
@@ -38,11 +43,18 @@ class TargetSpec:
         name: The target's name in batches.
         kind: A class label, a mask, an image, a displacement field or points.
         classes: Class names in the order of their numbers; empty where there are none.
+        values: Numbers a place is described by where there are no classes: 1 for a grey image.
     """
 
     name: str = "label"
     kind: TargetKind = "label"
     classes: tuple[str, ...] = ()
+    values: int = 1
+
+    @property
+    def channels(self) -> int:
+        """What a network has to return per sample, or per place of it."""
+        return len(self.classes) or self.values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +66,8 @@ class SampleSpec:
 
     @property
     def image(self) -> InputSpec:
-        """The first image-like input."""
-        return next(i for i in self.inputs if i.kind != "table")
+        """The first input that is an image; of a table alone, the table."""
+        return next((i for i in self.inputs if i.kind == "image"), self.inputs[0])
 
     @property
     def target(self) -> TargetSpec:
@@ -64,5 +76,5 @@ class SampleSpec:
 
     @property
     def dims(self) -> int:
-        """Spatial dimensions of the image: 2 or 3."""
+        """Spatial dimensions of the image: 1 to 3, or 0 where there is only a table."""
         return len(self.image.size)

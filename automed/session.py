@@ -143,7 +143,12 @@ class Session:
 
         plan = self._plan
         return data.open_parts(
-            plan.data, plan.keys, seed=plan.seed, window=plan.window, hu_window=plan.task.window
+            plan.data,
+            plan.keys,
+            seed=plan.seed,
+            window=plan.window,
+            hu_window=plan.task.window,
+            target=registry.part("problem", plan.task.problem).PROBLEM.target,
         )
 
     def _make_job(self) -> "Job":

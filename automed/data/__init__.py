@@ -7,9 +7,10 @@ from automed.data.audit import audit
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts, split
 from automed.errors import DataError
+from automed.sample import TargetKind
 
 
-def read(source: str, keys: Mapping[str, str]) -> Dataset:
+def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> Dataset:
     """The audited samples of a source, in the first format that accepts it.
 
     Raises:
@@ -18,7 +19,7 @@ def read(source: str, keys: Mapping[str, str]) -> Dataset:
     for name in registry.places("format"):
         module = registry.part("format", name)
         if module.accepts(source):
-            dataset: Dataset = module.read(source, keys)
+            dataset: Dataset = module.read(source, keys, target)
             audit(dataset)
             return dataset
     raise DataError(
@@ -34,6 +35,7 @@ def open_parts(
     seed: int,
     window: tuple[float, float] | None,
     hu_window: tuple[float, float],
+    target: TargetKind = "label",
 ) -> Parts:
     """The training, validation and sealed test part of a source.
 
@@ -43,8 +45,9 @@ def open_parts(
         seed: Of the split.
         window: Raw values mapped to 0 and 1; None to take what fits the images' units.
         hu_window: The window for images in Hounsfield units.
+        target: What is to be learnt.
 
     Raises:
         DataError: The data cannot be used as it is.
     """
-    return split(read(source, keys), seed=seed, window=window, hu_window=hu_window)
+    return split(read(source, keys, target), seed=seed, window=window, hu_window=hu_window)

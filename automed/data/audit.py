@@ -22,12 +22,14 @@ def audit(dataset: Dataset) -> None:
     """
     _check_lengths(dataset)
     for spec in dataset.sample.inputs:
-        if spec.kind != "table":
+        if spec.kind == "image":
             _check_images(dataset.inputs[spec.name])
         _check_finite(dataset.inputs[spec.name])
     for target in dataset.sample.targets:
         if target.kind == "label":
             _check_labels(dataset.targets[target.name], target.classes)
+        if target.kind == "mask":
+            _check_masks(dataset.targets[target.name], dataset.images)
     _check_patients(dataset)
 
 
@@ -64,8 +66,8 @@ def _check_lengths(dataset: Dataset) -> None:
 def _check_images(images: Array) -> None:
     size = images.shape[2:]
     shown = "x".join(str(axis) for axis in size)
-    if len(size) not in (2, 3):
-        raise DataError(f"images of {len(size)} axes ({shown}); allowed are 2 and 3: cut them up")
+    if len(size) not in (1, 2, 3):
+        raise DataError(f"images of {len(size)} axes ({shown}); allowed are 1 to 3: cut them up")
     if min(size) < MIN_PIXELS:
         raise DataError(
             f"images of {shown}; each axis needs {MIN_PIXELS} pixels or more: "
@@ -123,6 +125,17 @@ def _check_labels(labels: Array, classes: Sequence[str]) -> None:
             f"too few samples in {len(few)} of {len(classes)} classes ({', '.join(few[:_SHOWN])}); "
             f"each needs {MIN_PER_CLASS} or more: add samples, or merge or leave out the class"
         )
+
+
+def _check_masks(masks: Array, images: Array) -> None:
+    if masks.shape[2:] != images.shape[2:]:
+        sizes = ["x".join(map(str, array.shape[2:])) for array in (masks, images)]
+        raise DataError(
+            f"masks of {sizes[0]} for images of {sizes[1]}; every pixel needs its class: "
+            "resample the masks"
+        )
+    if not masks.any():
+        raise DataError("every mask is empty; there is nothing to learn from: check their values")
 
 
 def _check_patients(dataset: Dataset) -> None:

@@ -1,6 +1,6 @@
 """Turns what every format delivers (images, labels, patients, parts) into one Dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ _PART_OF = {
     "testing": "test",
 }
 _NO_LABEL = frozenset({"", "nan"})
+_MOST_CLASSES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +46,11 @@ class Columns:
     """What a source delivers, one row an image, before anything is encoded or left out.
 
     Attributes:
-        images: (N, C, *size) raw units.
-        labels: (N,) whole numbers or words; negative, NaN or empty means no label.
+        images: Signals, images or volumes (N, C, *size) in raw units, or None.
+        table: Clinical variables (N, F), or None; a sample has at least one of the two.
+        labels: (N,) whole numbers or words; negative, NaN or empty means no label. None where
+            the target is a mask.
+        masks: (N, 1, *size) whole numbers, 0 for background, or None.
         groups: (N,) ids of patients, of any kind, or None.
         split: (N,) names of parts, or None.
         classes: Class names as given, in the order of their numbers; empty if not given.
@@ -54,8 +58,10 @@ class Columns:
         notes: What the reader changed or left out.
     """
 
-    images: Array
-    labels: Array
+    images: Array | None = None
+    table: Array | None = None
+    labels: Array | None = None
+    masks: Array | None = None
     groups: Array | None = None
     split: Array | None = None
     classes: tuple[str, ...] = ()
@@ -87,8 +93,8 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
     Raises:
         DataError: Columns differ in length, or a column makes no sense.
     """
-    _require_one_length(columns, source)
-    rows = np.arange(len(columns.labels))
+    lengths = _require_one_length(columns, source)
+    rows = np.arange(lengths["labels" if columns.masks is None else "masks"])
     notes = list(columns.notes)
     split = None
     if columns.split is not None:
@@ -96,11 +102,18 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         rows = rows[split[rows] != ""]
         if len(rows) < len(split):
             notes.append(f"{len(split) - len(rows):,} rows of no part (train, val, test) left out")
-    labels, classes = _encode_labels(columns.labels[rows], columns.classes, source)
-    labelled = labels >= 0
-    if not labelled.all():
-        notes.append(f"{(~labelled).sum():,} of {len(labels):,} rows left out: no label")
-    rows, labels = rows[labelled], labels[labelled]
+    truth: Array
+    if columns.labels is not None:
+        labels, classes = _encode_labels(columns.labels[rows], columns.classes, source)
+        labelled = labels >= 0
+        if not labelled.all():
+            notes.append(f"{(~labelled).sum():,} of {len(labels):,} rows left out: no label")
+        rows = rows[labelled]
+        target, truth = TargetSpec(classes=classes), labels[labelled]
+    else:
+        assert columns.masks is not None
+        masks, classes = _encode_masks(columns.masks[rows], columns.classes, source)
+        target, truth = TargetSpec(name="mask", kind="mask", classes=classes), masks
     groups = None
     if columns.groups is not None:
         groups = _encode_groups(columns.groups[rows], source)
@@ -108,29 +121,45 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         notes.append(
             "patient ids are unknown: images of one patient may be on both sides of a split"
         )
-    images = columns.images if len(rows) == len(columns.images) else columns.images[rows]
-    channels, size = images.shape[1], images.shape[2:]
+    specs, inputs = [], {}
+    if columns.images is not None:
+        images = columns.images if len(rows) == len(columns.images) else columns.images[rows]
+        specs.append(
+            InputSpec(
+                channels=images.shape[1], size=images.shape[2:], spacing_mm=columns.spacing_mm
+            )
+        )
+        inputs["image"] = images
+    if columns.table is not None:
+        specs.append(InputSpec(name="table", kind="table", channels=columns.table.shape[1]))
+        inputs["table"] = columns.table[rows].astype(np.float32)
     return Dataset(
-        sample=SampleSpec(
-            inputs=(InputSpec(channels=channels, size=size, spacing_mm=columns.spacing_mm),),
-            targets=(TargetSpec(classes=classes),),
-        ),
-        inputs={"image": images},
-        targets={"label": labels},
+        sample=SampleSpec(inputs=tuple(specs), targets=(target,)),
+        inputs=inputs,
+        targets={target.name: truth},
         groups=groups,
         split=None if split is None else split[rows],
         description=(
-            f"{len(rows):,} samples of {'x'.join(map(str, size))}, {channels} "
-            f"channel{'s' if channels > 1 else ''}, {len(classes)} classes, {form}"
+            f"{len(rows):,} samples of {' and '.join(_in_words(s) for s in specs)}, "
+            f"{len(classes)} classes{' of pixels' if columns.masks is not None else ''}, {form}"
         ),
         notes=tuple(notes),
     )
 
 
-def _require_one_length(columns: Columns, source: str) -> None:
+def _in_words(spec: InputSpec) -> str:
+    if spec.kind == "table":
+        return f"{spec.channels} variable{'s' if spec.channels > 1 else ''}"
+    plural = "s" if spec.channels > 1 else ""
+    return f"{'x'.join(map(str, spec.size))}, {spec.channels} channel{plural}"
+
+
+def _require_one_length(columns: Columns, source: str) -> Mapping[str, int]:
     delivered = {
         "images": columns.images,
+        "table": columns.table,
         "labels": columns.labels,
+        "masks": columns.masks,
         "group": columns.groups,
         "split": columns.split,
     }
@@ -138,8 +167,9 @@ def _require_one_length(columns: Columns, source: str) -> None:
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{count:,} {name}" for name, count in lengths.items())
         raise DataError(f"{source}: {shown}; every image needs one of each: make them equally long")
-    if lengths["images"] == 0:
+    if 0 in lengths.values():
         raise DataError(f"{source}: no images; at least 10 are needed: name a file that holds some")
+    return lengths
 
 
 def _encode_split(raw: Array, source: str) -> NDArray[np.str_]:
@@ -182,6 +212,27 @@ def _encode_labels(
             f"{len(names)} class names; give a name to each label"
         )
     return np.where(numbers < 0, -1, np.searchsorted(found, numbers)), tuple(names)
+
+
+def _encode_masks(
+    raw: Array, names: Sequence[str], source: str
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Masks as class numbers, those that occur counted from 0, the background; and their names."""
+    found = np.unique(raw)
+    whole = raw.dtype.kind in "biu" or bool(np.isfinite(found).all() and (found % 1 == 0).all())
+    if not whole or found[0] < 0 or len(found) > _MOST_CLASSES:
+        raise DataError(
+            f"{source}: masks of {len(found):,} values from {found[0]:g} to {found[-1]:g}; a mask "
+            f"holds 0 for background and up to {_MOST_CLASSES - 1} whole numbers for classes"
+        )
+    found = np.union1d(found, [0])
+    names = names or ("background", *(f"class {number:g}" for number in found[1:]))
+    if len(names) != len(found):
+        raise DataError(
+            f"{source}: {len(found)} different values in the masks, background among them, but "
+            f"{len(names)} class names; give a name to each"
+        )
+    return np.searchsorted(found, raw).astype(np.uint8), tuple(names)
 
 
 def _encode_words(

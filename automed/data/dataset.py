@@ -19,7 +19,8 @@ class Dataset:
     Attributes:
         sample: What one row holds.
         inputs: By input name; images are (N, C, *size) in raw units, the dtype they came in.
-        targets: By target name; labels are (N,) int64 indices into the target's classes.
+        targets: By target name; labels are (N,) int64 and masks (N, *size) indices into the
+            target's classes.
         groups: (N,) int64 codes of the patient (or scan) of each row, or None if unknown. Codes
             are counted from 0 in the order of first appearance: the ids themselves stay outside.
         split: (N,) of "train", "val" or "test" as delivered, or None.
@@ -45,7 +46,12 @@ class Dataset:
         return self.inputs[self.sample.image.name]
 
     @property
-    def labels(self) -> Array:
+    def given(self) -> tuple[Array, ...]:
+        """Every input, in the order networks take them."""
+        return tuple(self.inputs[spec.name] for spec in self.sample.inputs)
+
+    @property
+    def truth(self) -> Array:
         """The first target."""
         return self.targets[self.sample.target.name]
 

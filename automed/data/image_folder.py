@@ -10,6 +10,7 @@ from automed.data import pixels
 from automed.data.columns import Columns, assemble, part_of
 from automed.data.dataset import Dataset
 from automed.errors import DataError
+from automed.sample import TargetKind
 
 _LAYOUT = "one sub-folder per class, with PNG, JPEG or NIfTI images in it"
 
@@ -26,7 +27,7 @@ def accepts(source: str) -> bool:
     return Path(source).is_dir()
 
 
-def read(source: str, keys: Mapping[str, str]) -> Dataset:
+def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> Dataset:
     """The images of a folder, labelled by the sub-folders they lie in, at any depth.
 
     Sub-folders called train, val and test (or training, validation, testing), each with class
@@ -36,11 +37,17 @@ def read(source: str, keys: Mapping[str, str]) -> Dataset:
     Args:
         source: Path of the folder.
         keys: Nothing can be chosen here.
+        target: What is to be learnt: a folder of classes has labels only.
 
     Raises:
         DataError: There is no such layout, no image, or images differ in size.
     """
     root = Path(source)
+    if target != "label":
+        raise DataError(
+            f"the folder has classes, but no {target} for each image; "
+            "give sub-folders images and masks with files of the same names"
+        )
     if keys:
         raise DataError(
             f"a folder of images takes no keys, {', '.join(keys)} given; use a CSV to name columns"

@@ -11,17 +11,22 @@ import numpy as np
 from automed.data.columns import GROUP_NAMES, PARTS, Columns, assemble, words
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
+from automed.sample import TargetKind
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "images": ("images",),
+    "signals": ("signals",),
+    "table": ("table",),
     "labels": ("labels",),
+    "masks": ("masks",),
     "group": GROUP_NAMES,
     "split": ("split",),
     "classes": ("class_names", "classes"),
 }
 """What an array can stand for, and the names looked for when none is given."""
 
-_REQUIRED = ("images", "labels")
+_ROLE_OF_TARGET: Mapping[TargetKind, str] = {"label": "labels", "mask": "masks"}
+_INPUTS = ("images", "signals", "table")
 _DAMAGE = (
     OSError,
     EOFError,
@@ -40,19 +45,22 @@ def accepts(source: str) -> bool:
     return source.lower().endswith(".npz")
 
 
-def read(source: str, keys: Mapping[str, str]) -> Dataset:
+def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> Dataset:
     """The samples of an .npz file.
 
     Images: (N, H, W); of 4 axes, a last one of 1, 3 or 4 is channels (N, H, W, C), else a second
     one of 1 or 3 is channels (N, C, H, W), else it is a stack of volumes (N, D, H, W); of 5 axes,
     a second one of 1 or 3 is channels (N, C, D, H, W), or else a last one of 1, 3 or 4.
-    Labels: (N,) or (N, 1) whole numbers or words; a negative number means no label.
+    Signals: (N, L) or (N, C, L), instead of images. Table: (N, F) numbers, beside or instead of
+    images. Labels: (N,) or (N, 1) whole numbers or words; a negative number means no label.
+    Masks: (N, *size) whole numbers, 0 for background.
 
     Args:
         source: Path of the file.
-        keys: Array names by role (images, labels, group, split, classes), where they are not
-            the usual ones. A group may be derived ("candidate_index//5000"); "none" means that
-            the file's own group or split is not to be used.
+        keys: Array names by role (see ROLES), where they are not the usual ones. A group may be
+            derived ("candidate_index//5000"); "none" means that the file's own group or split is
+            not to be used.
+        target: What is to be learnt: labels or masks.
 
     Raises:
         DataError: The file or an array cannot be used.
@@ -63,7 +71,7 @@ def read(source: str, keys: Mapping[str, str]) -> Dataset:
         raise DataError(f"{name}: no such file; name one that exists")
     try:
         with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
-            columns = _columns(archive, keys, name)
+            columns = _columns(archive, keys, target, name)
     except _DAMAGE as error:
         raise DataError(
             f"{name}: damaged, or not an .npz file; save it again with numpy.savez"
@@ -71,17 +79,21 @@ def read(source: str, keys: Mapping[str, str]) -> Dataset:
     return assemble(columns, source=name, form="npz")
 
 
-def _columns(archive: Mapping[str, Array], keys: Mapping[str, str], source: str) -> Columns:
+def _columns(
+    archive: Mapping[str, Array], keys: Mapping[str, str], target: TargetKind, source: str
+) -> Columns:
     is_medmnist = "train_images" in archive and "images" not in archive and "images" not in keys
-    if is_medmnist:
+    if is_medmnist and target == "label":
         return _medmnist_columns(archive, keys, source)
-    chosen = _choose(archive, keys, source)
+    chosen = _choose(archive, keys, _ROLE_OF_TARGET[target], source)
     arrays = {role: _array(archive, name, source) for role, name in chosen.items()}
     classes = tuple(words(arrays["classes"].reshape(-1))) if "classes" in arrays else ()
     notes = (f"patients are told apart by {chosen['group']!r}",) if "group" in chosen else ()
     return Columns(
-        images=_channels_first(arrays["images"], source),
-        labels=_column(arrays["labels"], "labels", source),
+        images=_grid(arrays, source),
+        table=_numbers(arrays["table"], source) if "table" in arrays else None,
+        labels=_column(arrays["labels"], "labels", source) if target == "label" else None,
+        masks=arrays["masks"][:, None] if target == "mask" else None,
         groups=_column(arrays["group"], "group", source) if "group" in arrays else None,
         split=_column(arrays["split"], "split", source) if "split" in arrays else None,
         classes=classes,
@@ -119,7 +131,9 @@ def _medmnist_columns(
     )
 
 
-def _choose(archive: Iterable[str], keys: Mapping[str, str], source: str) -> dict[str, str]:
+def _choose(
+    archive: Iterable[str], keys: Mapping[str, str], truth: str, source: str
+) -> dict[str, str]:
     """The array's name (perhaps with //INT) by role, for every role the file can fill."""
     there = sorted(archive)
     unknown = sorted(set(keys) - set(ROLES))
@@ -132,13 +146,42 @@ def _choose(archive: Iterable[str], keys: Mapping[str, str], source: str) -> dic
         name = keys.get(role) or next((name for name in usual if name in there), "none")
         if name in there or _is_derived(name, there):
             chosen[role] = name
-        elif role in _REQUIRED or name != "none":
+        elif role == truth or name != "none":
             wanted = name if role in keys else " or ".join(usual)
             raise DataError(
                 f"{source}: no array named {wanted} for the {role}; it holds {', '.join(there)}: "
                 f"say which one is meant with keys, as in {role}=NAME"
             )
+    if not any(role in chosen for role in _INPUTS):
+        raise DataError(
+            f"{source}: no array named {' or '.join(_INPUTS)}; it holds {', '.join(there)}: "
+            "say which one is meant with keys, as in images=NAME"
+        )
     return chosen
+
+
+def _grid(arrays: Mapping[str, Array], source: str) -> Array | None:
+    """Images or signals as (N, C, *size), or None where the file has only a table."""
+    if "images" in arrays:
+        return _channels_first(arrays["images"], source)
+    if "signals" not in arrays:
+        return None
+    signals = arrays["signals"]
+    if signals.dtype.kind not in "iuf" or signals.ndim not in (2, 3):
+        raise DataError(
+            f"{source}: signals of shape {signals.shape}, {signals.dtype}; allowed are numbers of "
+            "shape (N,L) and (N,C,L): arrange the axes so"
+        )
+    return signals.reshape(len(signals), -1, signals.shape[-1])
+
+
+def _numbers(table: Array, source: str) -> Array:
+    if table.ndim != 2 or table.dtype.kind not in "biuf":
+        raise DataError(
+            f"{source}: a table of shape {table.shape}, {table.dtype}; allowed are numbers of "
+            "shape (N,F): one row a sample"
+        )
+    return table
 
 
 def _is_derived(name: str, there: Sequence[str]) -> bool:

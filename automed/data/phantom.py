@@ -13,7 +13,7 @@ from automed.data import candidates, thorax
 from automed.data.cache import cached
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
-from automed.sample import InputSpec, SampleSpec, TargetSpec
+from automed.sample import InputSpec, SampleSpec, TargetKind, TargetSpec
 
 SOURCE = "phantom:lung-ct"
 PIXELS = 32
@@ -147,17 +147,18 @@ def accepts(source: str) -> bool:
     return source.partition("?")[0] == SOURCE
 
 
-def read(source: str, keys: Mapping[str, str]) -> Dataset:
+def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> Dataset:
     """The data a source names, such as "phantom:lung-ct?seed=3&patients=50".
 
     Args:
         source: What `accepts` answers True for.
         keys: Names of arrays in other formats; nothing to choose here.
+        target: What is to be learnt.
 
     Raises:
         DataError: An option is unknown, given twice, not a whole number or out of range.
     """
-    del keys
+    del keys, target
     query = source.partition("?")[2]
     values = {name: default for name, (default, _, _) in OPTIONS.items()}
     given: set[str] = set()

@@ -214,7 +214,7 @@ def _labels(dataset: Dataset) -> Codes:
     """Class of each row; all 0 where the target is no label, and there is nothing to balance."""
     if dataset.sample.target.kind != "label":
         return np.zeros(len(dataset), np.int64)
-    return dataset.labels.astype(np.int64)
+    return dataset.truth.astype(np.int64)
 
 
 def _require_every_class(dataset: Dataset, codes: Codes) -> None:

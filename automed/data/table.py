@@ -9,18 +9,21 @@ import numpy as np
 
 from automed.data import pixels
 from automed.data.columns import GROUP_NAMES, Columns, assemble
-from automed.data.dataset import Dataset
+from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
+from automed.sample import TargetKind
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "images": ("path", "image", "file", "filename"),
     "labels": ("label", "class", "target", "diagnosis"),
+    "masks": ("mask",),
+    "table": (),
     "group": GROUP_NAMES,
     "split": ("split",),
 }
 """What a column can stand for, and the headings looked for when none is given."""
 
-_REQUIRED = ("images", "labels")
+_ROLE_OF_TARGET: Mapping[TargetKind, str] = {"label": "labels", "mask": "masks"}
 _ROLE_OF = {name: role for role, usual in ROLES.items() for name in (role, *usual)}
 """Role by every name it answers to in keys: "label" is as good as "labels"."""
 
@@ -37,16 +40,18 @@ def accepts(source: str) -> bool:
     return source.lower().endswith(".csv")
 
 
-def read(source: str, keys: Mapping[str, str]) -> Dataset:
-    """The images a CSV lists, 2D or 3D: PNG, JPEG or NIfTI.
+def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> Dataset:
+    """The images a CSV lists, 2D or 3D: PNG, JPEG or NIfTI; and clinical variables beside them.
 
-    Paths are relative to the CSV's folder. Fields are parted by comma, semicolon or tab.
+    Paths are relative to the CSV's folder; masks are files of the images' size. Fields are parted
+    by comma, semicolon or tab.
 
     Args:
         source: Path of the CSV.
-        keys: Headings by role (images, labels, group, split), where they are not the usual ones;
-            upper and lower case are the same. "none" means that the file's own group or split
-            is not to be used.
+        keys: Headings by role (see ROLES), where they are not the usual ones; upper and lower
+            case are the same. Variables are named only here, as in table=age+smoker. "none" means
+            that the file's own group or split is not to be used.
+        target: What is to be learnt: labels or masks.
 
     Raises:
         DataError: The table, a column or a file it names cannot be used; rows are named by
@@ -54,15 +59,19 @@ def read(source: str, keys: Mapping[str, str]) -> Dataset:
     """
     path = Path(source)
     headings, rows = _table(path)
-    chosen = _choose(headings, keys, path.name)
-    array, spacing_mm, notes = pixels.stack([_picture(path, row, chosen["images"]) for row in rows])
+    truth = _ROLE_OF_TARGET[target]
+    chosen = _choose(headings, keys, truth, path.name)
+    array, spacing_mm, notes = _stack(path, rows, chosen.get("images"))
+    masks, _, _ = _stack(path, rows, chosen["masks"] if target == "mask" else None)
     group, split = chosen.get("group"), chosen.get("split")
     if group is not None:
         notes = (*notes, f"patients are told apart by {group!r}")
     return assemble(
         Columns(
             images=array,
-            labels=_values(rows, chosen["labels"]),
+            table=_variables(rows, chosen["table"], path.name) if "table" in chosen else None,
+            labels=_values(rows, chosen["labels"]) if target == "label" else None,
+            masks=masks,
             groups=None if group is None else _values(rows, group),
             split=None if split is None else _values(rows, split),
             spacing_mm=spacing_mm,
@@ -105,26 +114,53 @@ def _table(path: Path) -> tuple[list[str], list[_Row]]:
     ]
 
 
-def _choose(headings: Sequence[str], keys: Mapping[str, str], source: str) -> dict[str, str]:
-    """The heading by role, for every role the table can fill."""
+def _choose(
+    headings: Sequence[str], keys: Mapping[str, str], truth: str, source: str
+) -> dict[str, str]:
+    """The heading by role, for every role the table can fill; of variables several, with a +."""
     unknown = sorted(key for key in keys if key.lower() not in _ROLE_OF)
     if unknown:
         raise DataError(
             f"{source}: no role named {', '.join(unknown)}; roles are {', '.join(ROLES)}"
         )
     given = {_ROLE_OF[key.lower()]: heading.lower() for key, heading in keys.items()}
+    required = {truth} if "table" in given else {truth, "images"}
     chosen = {}
     for role, usual in ROLES.items():
         heading = given.get(role) or next((name for name in usual if name in headings), "none")
-        if heading in headings:
+        if heading in headings or (role == "table" and set(heading.split("+")) <= set(headings)):
             chosen[role] = heading
-        elif role in _REQUIRED or heading != "none":
+        elif role in required or heading != "none":
             wanted = heading if role in given else " or ".join(usual)
             raise DataError(
                 f"{source}: no column named {wanted} for the {role}; the header has "
                 f"{', '.join(headings)}: say which one is meant with keys, as in {role}=NAME"
             )
     return chosen
+
+
+def _stack(
+    table: Path, rows: Sequence[_Row], heading: str | None
+) -> tuple[Array | None, tuple[float, ...] | None, tuple[str, ...]]:
+    """The images a column names, in one array; nothing where there is no such column."""
+    if heading is None:
+        return None, None, ()
+    return pixels.stack([_picture(table, row, heading) for row in rows])
+
+
+def _variables(rows: Sequence[_Row], names: str, source: str) -> Array:
+    """The numbers (N, F) of some columns."""
+    values = []
+    for row in rows:
+        for name in names.split("+"):
+            try:
+                values.append(float(row.cells[name]))
+            except ValueError:
+                raise DataError(
+                    f"{source}: row {row.number}: the variable {name} is no number; "
+                    "fill it in, or code words as numbers"
+                ) from None
+    return np.array(values, np.float32).reshape(len(rows), -1)
 
 
 def _picture(table: Path, row: _Row, heading: str) -> pixels.Picture:

@@ -1,6 +1,6 @@
 """Models as files that run elsewhere, and the one check that every such file must pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.errors import ExportError
+from automed.sample import InputSpec
 
 if TYPE_CHECKING:
     from automed.exporters.deployed import Deployed
@@ -17,10 +18,10 @@ NOTICE = "Research software: not for clinical use."
 
 
 class Runner(Protocol):
-    """A loaded artefact: raw image (1, C, *size) in, what the graph returns out."""
+    """A loaded artefact: raw inputs (1, C, *size) in, what the graph returns out."""
 
-    def __call__(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """The graph's output for one raw image."""
+    def __call__(self, *raw: NDArray[Any]) -> NDArray[np.float32]:
+        """The graph's first output for one sample."""
 
     def rehearse(self) -> None:
         """One inference on a made-up input, to be timed."""
@@ -32,9 +33,9 @@ class Exporter(Protocol):
     SUFFIX: str
 
     def export(
-        self, model: "Deployed", shape: tuple[int, ...], metadata: Mapping[str, str]
+        self, model: "Deployed", inputs: Sequence[InputSpec], metadata: Mapping[str, str]
     ) -> bytes:
-        """The artefact's file content for inputs of this shape (1, C, *size)."""
+        """The artefact's file content for one sample of these inputs."""
 
     def load(self, artefact: bytes | Path) -> Runner:
         """The artefact in the target's own runtime."""
@@ -46,9 +47,9 @@ class Exporter(Protocol):
         """A small fixed artefact, the yardstick of this target's timings."""
 
 
-def outputs(runner: Runner, images: NDArray[Any]) -> NDArray[np.float32]:
-    """What an artefact returns for images (N, C, *size), one at a time as a device would."""
-    return np.concatenate([runner(images[i : i + 1]) for i in range(len(images))])
+def outputs(runner: Runner, raw: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """What an artefact returns for inputs (N, C, *size), one at a time as a device would."""
+    return np.concatenate([runner(*(x[i : i + 1] for x in raw)) for i in range(len(raw[0]))])
 
 
 def verify(name: str, artefact: NDArray[np.float32], network: NDArray[np.float32]) -> float:

@@ -1,6 +1,6 @@
-"""What is shipped: windowing, network and final activation in one graph, fed with raw pixels."""
+"""What is shipped: windowing, network and final activation in one graph, fed with raw values."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from automed.sample import InputSpec
 
 
 class Deployed(nn.Module):
-    """A network that takes raw pixels in the units of its input and returns final outputs.
+    """A network that takes raw values in the units of its inputs and returns final outputs.
 
     The network itself resizes where its architecture says so, so that is in the graph too.
     """
@@ -19,27 +19,35 @@ class Deployed(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        image: InputSpec,
-        finish: Callable[[torch.Tensor], torch.Tensor],
+        inputs: Sequence[InputSpec],
+        finish: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+        output_names: Sequence[str],
     ) -> None:
         super().__init__()
         self.network = network
-        self._window = image.window
-        self._finish = finish
+        self.output_names = tuple(output_names)
+        self._inputs, self._finish = tuple(inputs), finish
 
-    def forward(self, raw_NCX: torch.Tensor) -> torch.Tensor:  # noqa: D102 - see the class
-        return self._finish(self.network(windowed(raw_NCX, self._window)))
+    def forward(self, *raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The outputs named by `output_names`, from the inputs (N, C, *size) in order."""
+        given = (ready(x, spec) for x, spec in zip(raw, self._inputs, strict=True))
+        return self._finish(self.network(*given))
 
     @torch.inference_mode()
-    def outputs(self, raw_NCX: NDArray[np.generic], batch: int = 64) -> NDArray[np.float32]:
-        """Final outputs for raw images (N, C, *size), computed where the network lies."""
+    def outputs(self, raw: Sequence[NDArray[np.generic]], batch: int = 64) -> NDArray[np.float32]:
+        """The first output for raw inputs (N, C, *size), computed where the network lies."""
         self.eval()
         device = next(self.parameters()).device
-        given = [
-            self(torch.from_numpy(raw_NCX[i : i + batch].astype(np.float32)).to(device)).cpu()
-            for i in range(0, len(raw_NCX), batch)
-        ]
+        given = []
+        for start in range(0, len(raw[0]), batch):
+            rows = (x[start : start + batch].astype(np.float32) for x in raw)
+            given.append(self(*(torch.from_numpy(x).to(device) for x in rows))[0].cpu())
         return torch.cat(given).numpy()
+
+
+def ready(raw: torch.Tensor, spec: InputSpec) -> torch.Tensor:
+    """What a network takes: images windowed, tables as they are."""
+    return windowed(raw, spec.window) if spec.kind == "image" else raw
 
 
 def windowed(raw: torch.Tensor, window: tuple[float, float]) -> torch.Tensor:

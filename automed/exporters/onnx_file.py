@@ -5,7 +5,7 @@ import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import torch
 
 from automed.exporters.deployed import Deployed
 from automed.exporters.onnx_runtime import Model
+from automed.sample import InputSpec
 
 SUFFIX = ".onnx"
 OPSET = 20
 
 
-def export(model: Deployed, shape: tuple[int, ...], metadata: Mapping[str, str]) -> bytes:
-    """The model as an ONNX file for float32 inputs of this fixed shape (1, C, *size).
+def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, str]) -> bytes:
+    """The model as an ONNX file for float32 inputs of one sample, each (1, C, *size).
 
     Weights are inside, and neither stack traces nor local paths: the file tells nothing of the
     machine it was made on.
@@ -32,9 +33,9 @@ def export(model: Deployed, shape: tuple[int, ...], metadata: Mapping[str, str])
     with _quiet():
         program: Any = torch.onnx.export(
             model,
-            (torch.zeros(shape),),
-            input_names=["image"],
-            output_names=["output"],
+            tuple(torch.zeros(1, *spec.shape) for spec in inputs),
+            input_names=[spec.name for spec in inputs],
+            output_names=list(model.output_names),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

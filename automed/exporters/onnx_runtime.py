@@ -52,11 +52,12 @@ class Model:
             raise ExportError(f"{name} is no ONNX model that onnxruntime can load") from error
         self._rehearsal: dict[str, NDArray[np.float32]] | None = None
 
-    def __call__(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """The graph's output for one raw image (1, C, *size)."""
-        name = self._session.get_inputs()[0].name
-        given = self._session.run(None, {name: image.astype(np.float32)})[0]
-        return np.asarray(given, dtype=np.float32)
+    def __call__(self, *raw: NDArray[Any]) -> NDArray[np.float32]:
+        """The graph's first output for one sample, each input (1, C, *size)."""
+        names = (i.name for i in self._session.get_inputs())
+        feed = {name: x.astype(np.float32) for name, x in zip(names, raw, strict=True)}
+        first = self._session.get_outputs()[0].name
+        return np.asarray(self._session.run([first], feed)[0], dtype=np.float32)
 
     def rehearse(self) -> None:
         """One inference on a made-up input; nothing but the runtime's own work, to be timed."""

@@ -10,8 +10,8 @@ def num_params(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def num_macs(network: nn.Module, example: torch.Tensor) -> int:
-    """Multiply-accumulate operations of one pass over the example, convolutions and products."""
+def num_macs(network: nn.Module, *example: torch.Tensor) -> int:
+    """Multiply-accumulate operations of one pass over example inputs, convolutions and products."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(example)
+        network(*example)
     return int(counter.get_total_flops()) // 2

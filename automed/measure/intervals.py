@@ -43,14 +43,14 @@ class Scored:
         cls,
         problem: Problem,
         outputs: NDArray[Any],
-        labels: NDArray[Any],
+        truth: NDArray[Any],
         weights_RN: NDArray[np.float64],
     ) -> "Scored":
         """What these outputs score, with the draws' weights from `weights`."""
-        values = problem.scores(outputs, labels)
+        values = problem.scores(outputs, truth)
         return cls(
             {name: float(value[0]) for name, value in values.items()},
-            problem.scores(outputs, labels, weights_RN),
+            problem.scores(outputs, truth, weights_RN),
         )
 
     def intervals(self) -> dict[str, tuple[float, float, float]]:

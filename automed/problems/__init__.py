@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.sample import TargetSpec
+from automed.sample import TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import torch
@@ -16,20 +16,41 @@ if TYPE_CHECKING:
 class Problem(Protocol):
     """One kind of task. Metrics work on what the exported graph returns, as NumPy arrays."""
 
+    target: TargetKind
+    """The kind of target that is learnt."""
+    outputs: tuple[str, ...]
+    """What the exported graph returns, by name; metrics work on the first."""
     metrics: Mapping[str, str]
-    """Metric name to what it is, in words; all of them larger-is-better."""
+    """Metric name to what it is, in words; the larger the better, unless among `errors`."""
+    errors: frozenset[str]
+    """Metrics of which less is better."""
+    classical: tuple[str, ...]
+    """Baselines without a network that can answer, see automed/baselines."""
 
-    def loss(self, labels: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
-        """A loss of (raw output, target) that weighs classes by these training labels."""
+    def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
+        """A loss of (raw output, truth) that weighs classes by the truth of the training part."""
 
-    def finish(self, raw: "torch.Tensor") -> "torch.Tensor":
+    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
         """What the exported graph returns, from the network's raw output."""
 
     def scores(
-        self, outputs: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any] | None = None
+        self, outputs: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None
     ) -> dict[str, NDArray[np.float64]]:
         """Every metric, for each row of sample weights (R, N); one row of ones if there are none.
 
         Returns:
             Metric name to an array (R,).
         """
+
+
+def weighted_means(
+    values_N: NDArray[np.float64], weights_RN: NDArray[Any] | None
+) -> NDArray[np.float64]:
+    """Means (R,) of a metric that every sample has a value of; NaN counts as not there."""
+    known_N = np.isfinite(values_N)
+    weights = np.ones((1, len(values_N))) if weights_RN is None else weights_RN
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = (
+            weights[:, known_N] @ values_N[known_N] / weights[:, known_N].sum(axis=1)
+        )
+    return means

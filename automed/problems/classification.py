@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.sample import TargetSpec
+from automed.sample import TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +17,10 @@ SPECIFICITY = 0.9
 class Classification:
     """Logits (N, K) in training, probabilities (N, K) in the exported graph."""
 
+    target: TargetKind = "label"
+    outputs = ("probabilities",)
+    errors = frozenset[str]()
+    classical = ("logistic-regression", "random-forest")
     metrics = {  # noqa: RUF012 - a table
         "auc": "area under the ROC curve; the mean of one-against-rest for several classes",
         "accuracy": "share of samples whose most probable class is right",
@@ -24,7 +28,7 @@ class Classification:
         "sensitivity": f"share of positives found at {SPECIFICITY:.0%} specificity, likewise",
     }
 
-    def loss(self, labels: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
+    def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
         """Cross-entropy with classes weighted by the square root of their inverse share.
 
         The full inverse would let a handful of rare samples rule the gradient.
@@ -32,33 +36,33 @@ class Classification:
         import torch
         from torch import nn
 
-        counts = np.bincount(labels, minlength=len(target.classes)).clip(1)
+        counts = np.bincount(truth, minlength=len(target.classes)).clip(1)
         weights = np.sqrt(counts.mean() / counts)
         return nn.CrossEntropyLoss(
             torch.tensor(weights, dtype=torch.float32), label_smoothing=smoothing
         )
 
-    def finish(self, raw: "torch.Tensor") -> "torch.Tensor":
+    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
         """Probabilities (N, K) from logits (N, K)."""
-        return raw.softmax(dim=1)
+        return (raw.softmax(dim=1),)
 
     def scores(
-        self, outputs: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any] | None = None
+        self, outputs: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None
     ) -> dict[str, NDArray[np.float64]]:
-        """Every metric from probabilities (N, K) and labels (N,), a value a row of weights (R, N).
+        """Every metric from probabilities (N, K) and truth (N,), a value a row of weights (R, N).
 
         A class that has no weight in a row, or all of it, leaves that row's AUC undefined (NaN).
         """
-        weights_RN = np.ones((1, len(labels))) if weights is None else weights
+        weights_RN = np.ones((1, len(truth))) if weights is None else weights
         num_classes = outputs.shape[1]
         positives = [1] if num_classes == 2 else list(range(num_classes))
-        ranked = [_ranked(outputs[:, k], labels == k, weights_RN) for k in positives]
-        hit_N = outputs.argmax(axis=1) == labels
+        ranked = [_ranked(outputs[:, k], truth == k, weights_RN) for k in positives]
+        hit_N = outputs.argmax(axis=1) == truth
         recalls = []
         for k in range(num_classes):
-            weight_RN = weights_RN[:, labels == k]
+            weight_RN = weights_RN[:, truth == k]
             with np.errstate(invalid="ignore"):
-                recalls.append(weight_RN @ hit_N[labels == k] / weight_RN.sum(axis=1))
+                recalls.append(weight_RN @ hit_N[truth == k] / weight_RN.sum(axis=1))
         return {
             "auc": np.mean([auc for auc, _ in ranked], axis=0),
             "accuracy": weights_RN @ hit_N / weights_RN.sum(axis=1),

@@ -1,6 +1,7 @@
 """Light augmentation with MONAI's transforms, a slab of samples at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from monai.data import set_track_meta
@@ -28,35 +29,60 @@ class Augmentation:
             UnknownNameError: No such augmentation.
         """
         names, axes = tuple(names), range(len(size))
-        square = size[-1] == size[-2]
-        known = {
+        square = len(size) > 1 and size[-1] == size[-2]
+        moves = {
             "flip": [RandFlip(prob=0.5, spatial_axis=axis) for axis in axes],
             "rotate90": [RandRotate90(prob=0.5, max_k=3, spatial_axes=(-2, -1))] * square,
+        }
+        tints = {
             "intensity": [
                 RandScaleIntensity(factors=0.1, prob=0.5),
                 RandShiftIntensity(offsets=0.05, prob=0.5),
             ],
         }
         for name in names:
-            if name not in known:
-                raise UnknownNameError("augmentation", name, known)
-        self._transforms = [transform for name in names for transform in known[name]]
+            if name not in moves | tints:
+                raise UnknownNameError("augmentation", name, moves | tints)
+        self._moves = [transform for name in names for transform in moves.get(name, ())]
+        self._tints = [transform for name in names for transform in tints.get(name, ())]
 
-    def epoch(self, images_NCX: torch.Tensor, seed: int) -> torch.Tensor:
-        """All images of an epoch, augmented; slabs are drawn apart from the batches they go to."""
-        if not self._transforms:
-            return images_NCX
-        for number, transform in enumerate(self._transforms):
+    def epoch(
+        self, images_NCX: torch.Tensor, seed: int, moved_with: Sequence[torch.Tensor] = ()
+    ) -> tuple[torch.Tensor, ...]:
+        """All images of an epoch, augmented; slabs are drawn apart from the batches they go to.
+
+        Args:
+            images_NCX: Images in [0, 1].
+            seed: Decides every draw.
+            moved_with: Tensors (N, C, *size) that are mirrored and turned as the images are,
+                masks for example.
+
+        Returns:
+            The images, then what moved with them.
+        """
+        if not self._moves and not self._tints:
+            return images_NCX, *moved_with
+        for number, transform in enumerate((*self._moves, *self._tints)):
             transform.set_random_state(seed=(seed + number) % 2**32)
         shuffle = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(images_NCX), generator=shuffle).to(images_NCX.device)
-        augmented = torch.empty_like(images_NCX)
+        together = (images_NCX, *moved_with)
+        augmented = tuple(torch.empty_like(x) for x in together)
         for rows in torch.split(order, SLAB):
-            augmented[rows] = self._slab(images_NCX[rows])
+            slabs = self._slab([x[rows] for x in together])
+            for whole, slab in zip(augmented, slabs, strict=True):
+                whole[rows] = slab.to(whole.dtype)
         return augmented
 
-    def _slab(self, slab_NCX: torch.Tensor) -> torch.Tensor:
-        image = slab_NCX.flatten(0, 1)  # MONAI's channels: samples times channels
-        for transform in self._transforms:
-            image = transform(image)
-        return torch.as_tensor(image).reshape(slab_NCX.shape)
+    def _slab(self, slabs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        image = _applied(self._moves, torch.cat([s.flatten(0, 1).float() for s in slabs]))
+        parts = list(torch.split(image, [s.shape[0] * s.shape[1] for s in slabs]))
+        parts[0] = _applied(self._tints, parts[0])
+        return [part.reshape(s.shape) for part, s in zip(parts, slabs, strict=True)]
+
+
+def _applied(transforms: Iterable[Any], image_CX: torch.Tensor) -> torch.Tensor:
+    """MONAI's transforms one after another; its channels are samples times channels here."""
+    for transform in transforms:
+        image_CX = transform(image_CX)
+    return torch.as_tensor(image_CX)

@@ -1,23 +1,31 @@
 """A split data set as tensors on the training device, windowed once, never again per trial."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from automed.data.dataset import Dataset
-from automed.exporters.deployed import windowed
+from automed.exporters.deployed import ready
 from automed.sample import SampleSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Images (N, C, *size) in [0, 1] and labels (N,), as tensors on one device."""
+    """Inputs (N, C, *size), images in [0, 1], and the truth, as tensors on one device."""
 
-    images: torch.Tensor
-    labels: torch.Tensor
-    labels_on_host: NDArray[np.int64]
+    inputs: tuple[torch.Tensor, ...]
+    truth: torch.Tensor
+    truth_on_host: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def rows(self, index: torch.Tensor | slice) -> tuple[torch.Tensor, ...]:
+        """The inputs at these positions."""
+        return tuple(x[index] for x in self.inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +39,22 @@ class Tensors:
     @property
     def device(self) -> torch.device:
         """Where the tensors lie, and so where networks train."""
-        return self.train.images.device
+        return self.train.truth.device
 
     @property
     def memory_format(self) -> torch.memory_format:
         """Channels last where it is faster: in 2D everywhere, in 3D on a GPU."""
         if self.sample.dims == 2:
             return torch.channels_last
-        on_gpu = self.device.type == "cuda"
-        return torch.channels_last_3d if on_gpu else torch.contiguous_format
+        is_3d_on_gpu = self.sample.dims == 3 and self.device.type == "cuda"
+        return torch.channels_last_3d if is_3d_on_gpu else torch.contiguous_format
+
+    def laid_out(self, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Inputs with their images in the memory format."""
+        return tuple(
+            x.to(memory_format=self.memory_format) if spec.kind == "image" else x
+            for x, spec in zip(inputs, self.sample.inputs, strict=True)
+        )
 
 
 def training_device() -> torch.device:
@@ -61,10 +76,14 @@ def tensors(train: Dataset, val: Dataset, device: torch.device) -> Tensors:
 
 
 def _part(data: Dataset, device: torch.device) -> Part:
-    raw = torch.from_numpy(np.ascontiguousarray(data.images, dtype=np.float32))
-    labels = np.asarray(data.labels, dtype=np.int64)
+    raw = (torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)) for x in data.given)
+    truth = np.ascontiguousarray(data.truth)
+    if truth.dtype.kind in "iu":
+        truth = truth.astype(np.int64 if data.sample.target.kind == "label" else np.uint8)
     return Part(
-        images=windowed(raw, data.sample.image.window).to(device),
-        labels=torch.from_numpy(labels).to(device),
-        labels_on_host=labels,
+        inputs=tuple(
+            ready(x, spec).to(device) for x, spec in zip(raw, data.sample.inputs, strict=True)
+        ),
+        truth=torch.from_numpy(truth).to(device),
+        truth_on_host=truth,
     )

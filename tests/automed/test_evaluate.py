@@ -309,7 +309,7 @@ assert set(vars(shared)) == {{"sample", "train", "val"}}
 gc.collect()
 alive = [o for o in gc.get_objects() if isinstance(o, (Dataset, Parts, Sealed))]
 assert {{id(o) for o in alive}} == {{id(shared.train), id(shared.val)}}, alive
-assert all(a.base is None for d in alive for a in (d.images, d.labels))
+assert all(a.base is None for d in alive for a in (d.images, d.truth))
 print(len(shared.train) + len(shared.val))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -328,7 +328,7 @@ def test_the_sealed_part_has_no_say(tmp_path, trained, job):
     test = split == "test"
     outcomes = []
     for version in ("true", "corrupt"):
-        images, labels = phantom.images[:, 0].copy(), phantom.labels.copy()
+        images, labels = phantom.images[:, 0].copy(), phantom.truth.copy()
         if version == "corrupt":
             images[test] = rng.integers(-1024, 1500, images[test].shape)
             labels[test] = 1 - labels[test]
@@ -340,7 +340,7 @@ def test_the_sealed_part_has_no_say(tmp_path, trained, job):
     (tmp_path / "seen.npz").unlink(missing_ok=True)
     images = phantom.images[:, 0].copy()
     images[split == "train"] = images[split == "train"][::-1]
-    np.savez(tmp_path / "seen.npz", images=images, labels=phantom.labels, split=split)
+    np.savez(tmp_path / "seen.npz", images=images, labels=phantom.truth, split=split)
     seen = evaluate(trial(2), replace(job, data=str(tmp_path / "seen.npz")))
     assert seen.curve != outcomes[0].curve, "training images do have a say"
 

@@ -147,7 +147,7 @@ def classical(name, train, seed):
         model = RandomForestClassifier(baselines.NUM_TREES, random_state=seed)
     else:
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    return model.fit(train.images.reshape(len(train), -1).astype(np.float32), train.labels)
+    return model.fit(train.images.reshape(len(train), -1).astype(np.float32), train.truth)
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
@@ -156,7 +156,7 @@ def test_classical_baseline_gives_scikit_learns_probabilities(name, parts):
     wanted = classical(name, parts.train, 3).predict_proba(
         parts.val.images.reshape(len(parts.val), -1).astype(np.float32)
     )
-    given = outputs(runner, parts.val.images)
+    given = outputs(runner, parts.val.given)
     np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
     assert np.ptp(given[:, 1]) > 0.1
     runner.rehearse()
@@ -185,7 +185,7 @@ def test_several_classes_and_volumes():
         targets={"label": labels},
     )
     for name in CLASSICAL:
-        given = outputs(Model(baselines.fit(name, train, 0)), images)
+        given = outputs(Model(baselines.fit(name, train, 0)), [images])
         wanted = classical(name, train, 0).predict_proba(images.reshape(60, -1).astype(np.float32))
         np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
 
@@ -223,7 +223,7 @@ def test_exported_models_are_verified_and_scored_as_in_training(finalists, train
     assert network.max_difference <= MAX_DIFFERENCE
     assert network.costs["size_bytes"] == len(network.artefact)
     problem = registry.part("problem", "classification").PROBLEM
-    auc = problem.scores(network.validation, parts.val.labels)["auc"][0]
+    auc = problem.scores(network.validation, parts.val.truth)["auc"][0]
     assert auc == pytest.approx(outcome.scores["auc"], abs=0.01)
     assert [(f.name, f.origin, f.trial) for f in rest] == [
         (name, BASELINE, None) for name in CLASSICAL

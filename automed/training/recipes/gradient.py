@@ -69,13 +69,13 @@ class _Run:
         self.network: nn.Module = moved.to(memory_format=tensors.memory_format)
         self.tensors, self.problem, self.settings = tensors, problem, settings
         self.score, self.seed = score, seed
-        batch = min(settings.batch, len(tensors.train.labels))
+        batch = min(settings.batch, len(tensors.train))
         # a last batch of one sample has no statistics for batch norm: leave remainders out
-        self.steps = len(tensors.train.labels) // batch
+        self.steps = len(tensors.train) // batch
         self.batch = batch
         self.total_steps = full_epochs * self.steps
-        labels = tensors.train.labels_on_host
-        self.loss = problem.loss(labels, tensors.sample.target, settings.label_smoothing)
+        truth = tensors.train.truth_on_host
+        self.loss = problem.loss(truth, tensors.sample.target, settings.label_smoothing)
         self.loss = self.loss.to(device)
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -103,13 +103,13 @@ class _Run:
         number = len(self.curve)
         stream = (self.seed * 1_000_003 + number) % 2**32
         shuffle = torch.Generator().manual_seed(stream + 1)
-        order = torch.randperm(len(self.tensors.train.labels), generator=shuffle)
+        order = torch.randperm(len(self.tensors.train), generator=shuffle)
         with torch.random.fork_rng():
             torch.manual_seed(stream)  # dropout
             loss = self._steps(order.to(self.tensors.device), number, stream)
         outputs = self._outputs(self.tensors.val)
-        labels = self.tensors.val.labels_on_host
-        scores = {k: float(v[0]) for k, v in self.problem.scores(outputs, labels).items()}
+        truth = self.tensors.val.truth_on_host
+        scores = {k: float(v[0]) for k, v in self.problem.scores(outputs, truth).items()}
         self.curve.append({"epoch": number + 1, "loss": loss, **scores})
         if not self.best_weights or scores[self.score] > self.curve[self.best][self.score]:
             self.best = number
@@ -118,14 +118,14 @@ class _Run:
     def _steps(self, order: torch.Tensor, epoch: int, stream: int) -> float:
         self.network.train()
         part, device = self.tensors.train, self.tensors.device.type
-        augmented = self.augment.epoch(part.images, stream)
+        inputs, truth = self._augmented(part, stream)
         total = torch.zeros((), device=self.tensors.device)
         for step in range(self.steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
-            images = augmented[rows].to(memory_format=self.tensors.memory_format)
+            given = self.tensors.laid_out(tuple(x[rows] for x in inputs))
             self._set_rate(epoch * self.steps + step)
             with torch.autocast(device, torch.bfloat16, enabled=self.mixed):
-                loss = self.loss(self.network(images), part.labels[rows])
+                loss = self.loss(self.network(*given), truth[rows])
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -134,6 +134,23 @@ class _Run:
         if not math.isfinite(mean):
             raise TrainingFailure(f"the loss became {mean} in epoch {epoch + 1}")
         return mean
+
+    def _augmented(self, part: Part, stream: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Inputs and truth of an epoch; what lies on the image's grid moves with the image."""
+        kinds = [spec.kind for spec in self.tensors.sample.inputs]
+        images = [x for x, kind in zip(part.inputs, kinds, strict=True) if kind == "image"]
+        if not images:
+            return part.inputs, part.truth
+        on_grid = [] if self.problem.target == "label" else [part.truth]
+        channels = [x.shape[1] for x in images]
+        joined = images[0] if len(images) == 1 else torch.cat(images, 1)
+        joined, *moved = self.augment.epoch(joined, stream, on_grid)
+        split = iter(torch.split(joined, channels, 1))
+        inputs = zip(part.inputs, kinds, strict=True)
+        return (
+            tuple(next(split) if kind == "image" else x for x, kind in inputs),
+            moved[0] if moved else part.truth,
+        )
 
     def _set_rate(self, step: int) -> None:
         """Linear warm-up, then half a cosine down to zero at the end of the full schedule."""
@@ -150,11 +167,11 @@ class _Run:
     def _outputs(self, part: Part) -> np.ndarray[Any, Any]:
         self.network.eval()
         given = []
-        for images in torch.split(part.images, EVALUATION_BATCH):
-            images = images.to(memory_format=self.tensors.memory_format)
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed):
-                raw = self.network(images)
-            given.append(self.problem.finish(raw.float()).cpu())
+        for start in range(0, len(part), EVALUATION_BATCH):
+            inputs = self.tensors.laid_out(part.rows(slice(start, start + EVALUATION_BATCH)))
+            with torch.autocast(self.tensors.device.type, torch.bfloat16, enabled=self.mixed):
+                raw = self.network(*inputs)
+            given.append(self.problem.finish(raw.float())[0].cpu())
         outputs = torch.cat(given).numpy()
         if not np.isfinite(outputs).all():
             raise TrainingFailure(f"outputs are not finite after epoch {len(self.curve) + 1}")

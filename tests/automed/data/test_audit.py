@@ -34,9 +34,13 @@ def test_good_samples_pass():
 
 
 def test_samples_without_labels_pass():
-    masks = np.zeros((20, 1, 16, 16), np.uint8)
+    masks = np.ones((20, 1, 16, 16), np.uint8)
     sample = replace(made().sample, targets=(TargetSpec(name="mask", kind="mask"),))
     audit(made(sample=sample, targets={"mask": masks}))
+    with pytest.raises(DataError, match="every mask is empty"):
+        audit(made(sample=sample, targets={"mask": 0 * masks}))
+    with pytest.raises(DataError, match="masks of 16x15 for images of 16x16"):
+        audit(made(sample=sample, targets={"mask": masks[..., :15]}))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -64,7 +68,7 @@ def test_many_broken_rows_are_not_all_listed():
         (made(groups=np.arange(3)), "3 of groups"),
         (made(size=(15, 40)), "images of 15x40; each axis needs 16"),
         (made(size=(16, 16, 8)), "images of 16x16x8"),
-        (made(size=(64,)), "1 axes"),
+        (made(size=(16, 16, 16, 16)), "4 axes"),
         (made(inputs={"image": np.ones((20, 1, 16, 16))}), "every image is flat"),
         (
             made(inputs={"image": np.arange(20.0)[:, None, None, None] * np.ones((1, 1, 16, 16))}),

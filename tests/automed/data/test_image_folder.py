@@ -19,7 +19,7 @@ def test_sub_folders_are_classes_at_any_depth(tmp_path):
     save(tmp_path / "nodule" / "c.jpg", 3)
     dataset = image_folder.read(str(tmp_path), {})
     assert dataset.sample.target.classes == ("background", "nodule")
-    assert dataset.labels.tolist() == [0, 1, 1]
+    assert dataset.truth.tolist() == [0, 1, 1]
     np.testing.assert_array_equal(dataset.images[0, 0], deep)
     assert dataset.description == "3 samples of 20x20, 1 channel, 2 classes, image folder"
     assert dataset.groups is None
@@ -32,7 +32,7 @@ def test_class_names_that_are_numbers_stay_names(tmp_path):
     save(tmp_path / "3" / "b.png")
     dataset = image_folder.read(str(tmp_path), {})
     assert dataset.sample.target.classes == ("0", "3")
-    assert dataset.labels.tolist() == [0, 1]
+    assert dataset.truth.tolist() == [0, 1]
 
 
 def test_hidden_files_are_ignored_and_foreign_or_broken_ones_counted(tmp_path):

@@ -81,8 +81,8 @@ def test_the_dtype_is_kept_in_native_order(tmp_path, dtype):
 )
 def test_labels_become_indices_into_class_names(tmp_path, given, codes, classes):
     dataset = npz.read(saved(tmp_path, images=images(4, 20, 20), labels=np.array(given)), {})
-    assert dataset.labels.tolist() == codes
-    assert dataset.labels.dtype == np.int64
+    assert dataset.truth.tolist() == codes
+    assert dataset.truth.dtype == np.int64
     assert dataset.sample.target.classes == classes
 
 
@@ -98,7 +98,7 @@ def test_labels_become_indices_into_class_names(tmp_path, given, codes, classes)
 def test_given_class_names_are_used_in_their_order(tmp_path, given, names, codes):
     path = saved(tmp_path, images=images(4, 20, 20), labels=np.array(given), class_names=names)
     dataset = npz.read(path, {})
-    assert dataset.labels.tolist() == codes
+    assert dataset.truth.tolist() == codes
     assert dataset.sample.target.classes == tuple(names)
 
 
@@ -205,7 +205,7 @@ def test_keys_name_the_arrays(tmp_path):
         ({"group": "whom"}, "no array named whom for the group"),
         ({"group": "index//0"}, "no array named index//0"),
         ({"group": "labels//2"}, "only whole numbers"),
-        ({"picture": "images"}, "no role named picture; roles are images, labels, group"),
+        ({"picture": "images"}, "no role named picture; roles are images, signals"),
     ],
 )
 def test_wrong_keys_are_answered_with_what_is_there(tmp_path, keys, says):

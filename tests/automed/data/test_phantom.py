@@ -29,7 +29,7 @@ def full():
     train, test = order[: int(0.6 * count)], order[int(0.8 * count) :]
     return (
         pixels,
-        np.asarray(data.labels),
+        np.asarray(data.truth),
         np.flatnonzero(np.isin(data.groups, train)),
         np.flatnonzero(np.isin(data.groups, test)),
         data,
@@ -165,7 +165,7 @@ def test_second_call_reads_the_cache(own_cache, monkeypatch):
     monkeypatch.setattr(phantom, "simulate", lambda *_: pytest.fail("simulated again"))
     second = phantom.generate(1, 3, 2)
     assert np.array_equal(first.images, second.images)
-    assert np.array_equal(first.labels, second.labels)
+    assert np.array_equal(first.truth, second.truth)
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped"])

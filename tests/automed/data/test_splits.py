@@ -53,11 +53,11 @@ def test_no_patient_is_on_two_sides_and_no_row_is_lost(seed):
     assert not held[1] & held[2]
     assert sorted(row for part in opened for row in rows(part)) == list(range(len(dataset)))
     for part, share in zip(opened, (0.6, 0.2, 0.2), strict=True):
-        assert set(part.labels.tolist()) == {0, 1}
+        assert set(part.truth.tolist()) == {0, 1}
         assert len(part) / len(dataset) == pytest.approx(share, abs=0.1)
-        assert part.labels.mean() == pytest.approx(dataset.labels.mean(), abs=0.1)
+        assert part.truth.mean() == pytest.approx(dataset.truth.mean(), abs=0.1)
         for row, image in enumerate(rows(part)):
-            assert part.labels[row] == dataset.labels[image]
+            assert part.truth[row] == dataset.truth[image]
             assert part.groups[row] == dataset.groups[image]
 
 
@@ -81,7 +81,7 @@ def test_a_rare_class_of_three_patients_reaches_every_part(seed):
     groups = np.arange(60)
     parts = split(made([1, 1, 1] + [0] * 57, groups), seed=seed)
     for part in (parts.train, parts.val, parts.sealed.open()):
-        assert part.labels.sum() == 1
+        assert part.truth.sum() == 1
 
 
 def test_a_split_that_cannot_be_is_refused_with_patients_per_class():
@@ -96,7 +96,7 @@ def test_without_patients_images_are_split_by_class(seed):
     parts = split(made([0] * 75 + [1] * 25), seed=seed)
     test = parts.sealed.open()
     assert [len(part) for part in (parts.train, parts.val, test)] == [60, 20, 20]
-    assert [int(part.labels.sum()) for part in (parts.train, parts.val, test)] == [15, 5, 5]
+    assert [int(part.truth.sum()) for part in (parts.train, parts.val, test)] == [15, 5, 5]
     assert dict(parts.facts)["split"] == f"by image, seed {seed}"
     assert "patients or scans" not in dict(parts.facts)
 

@@ -41,7 +41,7 @@ ROWS = "img/0.png,sick,SMITH,train\nimg/1.png,well,DOE,val\nimg/2.png,sick,SMITH
 
 def test_columns_are_found_in_any_case(folder):
     dataset = table.read(write(folder, "Path,Label,Patient_ID,Split\n" + ROWS), {})
-    assert dataset.labels.tolist() == [0, 1, 0]
+    assert dataset.truth.tolist() == [0, 1, 0]
     assert dataset.sample.target.classes == ("sick", "well")
     assert dataset.groups is not None
     assert dataset.groups.tolist() == [0, 1, 0]
@@ -90,7 +90,7 @@ def test_other_delimiters_a_byte_order_mark_and_empty_lines(folder, delimiter):
 def test_numbers_as_labels_and_rows_without_one(folder):
     text = "path,label\nimg/0.png,1\nimg/1.png,-1\nimg/2.png,0\nimg/3.png,\n"
     dataset = table.read(write(folder, text), {})
-    assert dataset.labels.tolist() == [1, 0]
+    assert dataset.truth.tolist() == [1, 0]
     assert dataset.sample.target.classes == ("class 0", "class 1")
     assert "2 of 4 rows left out: no label" in dataset.notes
 

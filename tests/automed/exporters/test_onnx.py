@@ -59,9 +59,9 @@ def raw(*size, number=5, seed=3):
 def test_artefact_agrees_with_its_network(name, size):
     exporter = registry.part("exporter", name)
     network = model(*size)
-    artefact = exporter.export(network, (1, 1, *size), {})
-    given = outputs(exporter.load(artefact), raw(*size))
-    wanted = network.outputs(raw(*size))
+    artefact = exporter.export(network, sample(*size).inputs, {})
+    given = outputs(exporter.load(artefact), [raw(*size)])
+    wanted = network.outputs([raw(*size)])
     assert given.shape == (5, len(CLASSES))
     assert np.ptp(wanted[:, 0]) > 10 * MAX_DIFFERENCE, "all alike: agreement would mean nothing"
     np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
@@ -71,10 +71,10 @@ def test_artefact_agrees_with_its_network(name, size):
 @exporters
 def test_artefact_loads_from_a_file_as_from_bytes(name, tmp_path):
     exporter = registry.part("exporter", name)
-    artefact = exporter.export(model(16, 16), (1, 1, 16, 16), {})
+    artefact = exporter.export(model(16, 16), sample(16, 16).inputs, {})
     path = tmp_path / f"it{exporter.SUFFIX}"
     path.write_bytes(artefact)
-    images = raw(16, 16)
+    images = (raw(16, 16),)
     np.testing.assert_array_equal(
         outputs(exporter.load(path), images), outputs(exporter.load(artefact), images)
     )
@@ -87,7 +87,7 @@ def test_digest_is_of_the_graph_and_not_of_its_weights(name):
 
     def digest(*, side=16, metadata=None, **changes):
         network = model(side, side, **changes)
-        return exporter.digest(exporter.export(network, (1, 1, side, side), metadata or {}))
+        return exporter.digest(exporter.export(network, sample(side, side).inputs, metadata or {}))
 
     first = digest()
     assert re.fullmatch("[0-9a-f]{16}", first)
@@ -106,7 +106,7 @@ def test_digest_is_of_the_graph_and_not_of_its_weights(name):
 def test_dropout_costs_nothing_once_exported(name):
     exporter = registry.part("exporter", name)
     without, with_it = (
-        exporter.digest(exporter.export(model(16, 16, dropout=p), (1, 1, 16, 16), {}))
+        exporter.digest(exporter.export(model(16, 16, dropout=p), sample(16, 16).inputs, {}))
         for p in (0.0, 0.3)
     )
     assert without == with_it
@@ -154,7 +154,7 @@ def test_missing_file_is_refused(name, tmp_path):
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
 def test_truncated_artefact_is_refused(name, kept):
     exporter = registry.part("exporter", name)
-    artefact = exporter.export(model(16, 16), (1, 1, 16, 16), {"task": "x"})
+    artefact = exporter.export(model(16, 16), sample(16, 16).inputs, {"task": "x"})
     with pytest.raises(ExportError):
         exporter.load(artefact[: int(kept * len(artefact))])
 
@@ -163,7 +163,7 @@ def test_truncated_artefact_is_refused(name, kept):
 def test_export_does_not_depend_on_what_was_exported_before(name):
     exporter = registry.part("exporter", name)
     artefacts = [
-        exporter.export(model(*size), (1, 1, *size), {"name": "it"})
+        exporter.export(model(*size), sample(*size).inputs, {"name": "it"})
         for size in [(16, 16), (16, 16, 16), (16, 16)]
     ]
     assert artefacts[0] == artefacts[2] != artefacts[1]
@@ -181,7 +181,7 @@ def shipped(tmp_path_factory):
     facts = conclude.metadata(job, parts) | {"name": "resnet-007"}
     onnx_file = registry.part("exporter", "onnx")
     path = tmp_path_factory.mktemp("shipped") / "resnet-007.onnx"
-    path.write_bytes(onnx_file.export(network, (1, 1, 32, 32), facts))
+    path.write_bytes(onnx_file.export(network, sample(32, 32).inputs, facts))
     return path, network, parts
 
 
@@ -209,7 +209,7 @@ print(json.dumps([bare, given]))
     )
     assert done.returncode == 0, done.stderr
     bare, given = json.loads(done.stdout)
-    wanted = network.outputs(images)
+    wanted = network.outputs([images])
     np.testing.assert_allclose(bare, wanted, atol=MAX_DIFFERENCE)
     assert [list(row) for row in given] == [list(CLASSES)] * 4
     np.testing.assert_allclose([list(row.values()) for row in given], wanted, atol=MAX_DIFFERENCE)
@@ -246,7 +246,7 @@ def test_graph_names_its_input_and_fixes_its_shape(shipped):
     session = onnxruntime.InferenceSession(shipped[0])
     (image,), (output,) = session.get_inputs(), session.get_outputs()
     assert (image.name, image.shape, image.type) == ("image", [1, 1, 32, 32], "tensor(float)")
-    assert (output.name, output.shape) == ("output", [1, 2])
+    assert (output.name, output.shape) == ("probabilities", [1, 2])
 
 
 def test_file_tells_nothing_of_the_machine_it_was_made_on(shipped):
@@ -265,11 +265,11 @@ def test_file_tells_nothing_of_the_machine_it_was_made_on(shipped):
 
 def test_probabilities_sum_to_one_for_raw_hounsfield_units(shipped):
     path, _, parts = shipped
-    given = outputs(Model(path), parts.val.images)
+    given = outputs(Model(path), parts.val.given)
     assert (given >= 0).all()
     np.testing.assert_allclose(given.sum(axis=1), 1.0, atol=1e-5)
     extremes = np.full((3, 1, 32, 32), [[[[-32768]]], [[[0]]], [[[32767]]]], dtype=np.float32)
-    np.testing.assert_allclose(outputs(Model(path), extremes).sum(axis=1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(outputs(Model(path), [extremes]).sum(axis=1), 1.0, atol=1e-5)
 
 
 def test_values_beyond_the_window_clip(shipped):
@@ -318,7 +318,7 @@ def tampered(path, change):
 
 def test_verification_refuses_a_tampered_artefact(shipped):
     path, network, parts = shipped
-    images = parts.val.images[:20]
+    images = [parts.val.images[:20]]
     wanted = network.outputs(images)
     verify("untouched", outputs(tampered(path, lambda w: w), images), wanted)
     with pytest.raises(ExportError, match=r"it: .*differs from its network by"):
@@ -327,7 +327,7 @@ def test_verification_refuses_a_tampered_artefact(shipped):
 
 def test_verification_refuses_outputs_that_are_not_finite(shipped):
     path, network, parts = shipped
-    images = parts.val.images[:5]
+    images = [parts.val.images[:5]]
     wanted = network.outputs(images)
     broken = outputs(tampered(path, lambda w: np.full_like(w, np.nan)), images)
     with pytest.raises(ExportError, match="not finite"):
@@ -338,7 +338,7 @@ def test_verification_refuses_outputs_that_are_not_finite(shipped):
 
 def test_verification_refuses_outputs_of_another_shape(shipped):
     _, network, parts = shipped
-    wanted = network.outputs(parts.val.images[:5])
+    wanted = network.outputs([parts.val.images[:5]])
     same = np.repeat(wanted[:1], 5, axis=0)
     with pytest.raises(ExportError, match="shape"):
         verify("it", same[:1], same)
@@ -351,5 +351,5 @@ def test_verification_refuses_outputs_of_another_shape(shipped):
 def test_every_family_agrees(name, family, size):
     exporter = registry.part("exporter", name)
     network = model(*size, family=family, separable=True, attention="cbam")
-    artefact = exporter.export(network, (1, 1, *size), {})
-    verify(family, outputs(exporter.load(artefact), raw(*size)), network.outputs(raw(*size)))
+    artefact = exporter.export(network, sample(*size).inputs, {})
+    verify(family, outputs(exporter.load(artefact), [raw(*size)]), network.outputs([raw(*size)]))

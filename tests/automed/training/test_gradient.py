@@ -122,9 +122,9 @@ def test_training_leaves_the_global_random_state_alone():
 
 def test_training_leaves_its_data_alone():
     given = parts(16, 16)
-    before = [given.train.images.clone(), given.train.labels.clone(), given.val.images.clone()]
+    before = [given.train.inputs[0].clone(), given.train.truth.clone(), given.val.inputs[0].clone()]
     fit(given, epochs=2)
-    after = [given.train.images, given.train.labels, given.val.images]
+    after = [given.train.inputs[0], given.train.truth, given.val.inputs[0]]
     assert all(map(torch.equal, before, after))
 
 
@@ -164,8 +164,10 @@ def test_early_stop_keeps_the_best_weights():
     again.load_state_dict(kept_weights(found.checkpoint))
     again = again.to(memory_format=given.memory_format).eval()
     with torch.inference_mode():
-        outputs = again(given.val.images.to(memory_format=given.memory_format)).softmax(1).numpy()
-    scores = PROBLEM.scores(outputs, given.val.labels_on_host)
+        outputs = (
+            again(given.val.inputs[0].to(memory_format=given.memory_format)).softmax(1).numpy()
+        )
+    scores = PROBLEM.scores(outputs, given.val.truth_on_host)
     assert {k: v[0] for k, v in scores.items()} == pytest.approx(dict(found.scores))
 
 
@@ -197,9 +199,9 @@ def test_loss_weighs_classes_by_the_training_labels():
     counts = np.array([36, 4])
     weight = torch.tensor(np.sqrt(counts.mean() / counts), dtype=torch.float32)
     with torch.no_grad():
-        raw = net.train()(given.train.images)
-        wanted = functional.cross_entropy(raw, given.train.labels, weight=weight).item()
-        plain = functional.cross_entropy(raw, given.train.labels).item()
+        raw = net.train()(given.train.inputs[0])
+        wanted = functional.cross_entropy(raw, given.train.truth, weight=weight).item()
+        plain = functional.cross_entropy(raw, given.train.truth).item()
     first = fit(
         given,
         network(given, dropout=0.0),
@@ -299,5 +301,5 @@ def _dataset(given, part):
     return Dataset(
         sample=given.sample,
         inputs={"image": part.images.numpy()},
-        targets={"label": part.labels_on_host},
+        targets={"label": part.truth_on_host},
     )

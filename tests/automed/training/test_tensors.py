@@ -30,11 +30,11 @@ def test_images_are_windowed_and_labels_kept(size, dtype):
     given = tensors(train, val, CPU)
     for source, made in ((train, given.train), (val, given.val)):
         wanted = (source.images.clip(-1000, 400).astype(np.float64) + 1000) / 1400
-        np.testing.assert_allclose(made.images, wanted, atol=1e-6)
-        assert made.images.dtype == torch.float32
-        assert (made.images.min(), made.images.max()) == (0, 1)
-        assert made.labels.tolist() == source.labels.tolist() == made.labels_on_host.tolist()
-        assert made.labels.dtype == torch.int64
+        np.testing.assert_allclose(made.inputs[0], wanted, atol=1e-6)
+        assert made.inputs[0].dtype == torch.float32
+        assert (made.inputs[0].min(), made.inputs[0].max()) == (0, 1)
+        assert made.truth.tolist() == source.truth.tolist() == made.truth_on_host.tolist()
+        assert made.truth.dtype == torch.int64
     assert given.device == CPU
 
 
@@ -42,7 +42,7 @@ def test_the_source_is_not_changed():
     train = part(8, 8, dtype=np.float32)
     before = train.images.copy()
     made = tensors(train, train, CPU)
-    made.train.images.zero_()
+    made.train.inputs[0].zero_()
     np.testing.assert_array_equal(train.images, before)
 
 
@@ -50,8 +50,8 @@ def test_memory_format_follows_dimensions_and_device():
     flat, volume = tensors(part(8, 8), part(8, 8), CPU), tensors(part(8, 8, 8), part(8, 8, 8), CPU)
     assert flat.memory_format is torch.channels_last
     assert volume.memory_format is torch.contiguous_format
-    flat.train.images.to(memory_format=flat.memory_format)
-    volume.train.images.to(memory_format=volume.memory_format)
+    flat.train.inputs[0].to(memory_format=flat.memory_format)
+    volume.train.inputs[0].to(memory_format=volume.memory_format)
 
 
 @pytest.mark.gpu
@@ -67,4 +67,4 @@ def test_a_process_windows_its_data_once():
     assert _tensors(_shared(job)) is made
     parts = data.open_parts(job.data, {}, seed=job.seed, window=None, hu_window=job.task.window)
     wanted = (parts.train.images.clip(-1000, 400).astype(np.float64) + 1000) / 1400
-    np.testing.assert_allclose(made.train.images, wanted, atol=1e-6)
+    np.testing.assert_allclose(made.train.inputs[0], wanted, atol=1e-6)

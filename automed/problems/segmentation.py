@@ -1,0 +1,113 @@
+"""Segmentation: a class for every pixel or voxel; the exported graph returns label map too."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automed.problems import weighted_means
+from automed.sample import TargetKind, TargetSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Segmentation:
+    """Logits (N, K, *size) in training, probabilities of that shape in the exported graph.
+
+    Class 0 is background and enters no metric. Empty masks: a class that is neither in the truth
+    nor in the answer of a sample says nothing about it and is left out; one that is in only one of
+    the two scores Dice 0, and its HD95 is the diagonal of the image.
+    """
+
+    target: TargetKind = "mask"
+    outputs = ("probabilities", "labels")
+    metrics = {  # noqa: RUF012 - a table
+        "dice": "Dice overlap, the mean over samples of the mean over classes but background",
+        "hd95": "95th percentile of the distances between surfaces, pixels, likewise",
+    }
+    errors = frozenset({"hd95"})
+    classical = ("threshold",)
+
+    def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
+        """Dice plus cross-entropy of masks (N, 1, *size).
+
+        Of several outputs (deep supervision), the finest first, each counts half the one before.
+
+        Source: Isensee et al. 2021, nnU-Net, doi:10.1038/s41592-020-01008-z.
+        """
+        from monai.losses import DeepSupervisionLoss, DiceCELoss
+
+        del truth, target
+        loss: nn.Module = DeepSupervisionLoss(
+            DiceCELoss(
+                include_background=False,
+                to_onehot_y=True,
+                softmax=True,
+                batch=True,
+                label_smoothing=smoothing,
+            )
+        )
+        return loss
+
+    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
+        """Probabilities (N, K, *size) and label map (N, *size) from logits."""
+        return raw.softmax(dim=1), raw.argmax(dim=1)
+
+    def scores(
+        self, outputs: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Every metric from probabilities (N, K, *size) and masks (N, 1, *size)."""
+        answer, mask, num_classes = outputs.argmax(axis=1), truth[:, 0], outputs.shape[1]
+        dice, hd95 = np.full((2, len(truth), num_classes - 1), np.nan)
+        for k in range(1, num_classes):
+            found, there = answer == k, mask == k
+            dice[:, k - 1] = _dice(found, there)
+            hd95[:, k - 1] = _hd95(found, there)
+        return {
+            "dice": weighted_means(_means(dice), weights),
+            "hd95": weighted_means(_means(hd95), weights),
+        }
+
+
+def _dice(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:
+    axes = tuple(range(1, found_NS.ndim))
+    total = found_NS.sum(axes) + there_NS.sum(axes)
+    with np.errstate(invalid="ignore"):
+        dice: NDArray[np.float64] = 2 * (found_NS & there_NS).sum(axes) / total
+    return dice
+
+
+def _hd95(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:
+    import torch
+    from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+
+    axes = tuple(range(1, found_NS.ndim))
+    in_both = found_NS.any(axes) & there_NS.any(axes)
+    in_one = found_NS.any(axes) ^ there_NS.any(axes)
+    distances = np.full(len(found_NS), np.nan)
+    distances[in_one] = np.linalg.norm(found_NS.shape[1:])
+    for row in np.flatnonzero(in_both):
+        crop = _around(found_NS[row] | there_NS[row])
+        pair = (torch.from_numpy(m[row][crop])[None, None] for m in (found_NS, there_NS))
+        distances[row] = float(
+            compute_hausdorff_distance(*pair, include_background=True, percentile=95)
+        )
+    return distances
+
+
+def _around(mask_S: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """The box of a mask: distances inside do not depend on what lies outside."""
+    return tuple(slice(at.min(), at.max() + 1) for at in np.nonzero(mask_S))
+
+
+def _means(values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over the classes that are there."""
+    known = np.isfinite(values_NK)
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = np.where(known, values_NK, 0.0).sum(1) / known.sum(1)
+    return means
+
+
+PROBLEM = Segmentation()
