@@ -22,10 +22,14 @@ class Family(ABC):
     Attributes:
         recipe: Name of the training recipe that fits the family, a file in training/recipes/.
         problems: Names of the problems whose outputs the family can give.
+        dims: Spatial dimensions of the images it takes; 0 stands for a table alone.
+        takes_table: Whether it takes a table beside the image.
     """
 
     recipe: ClassVar[str] = "gradient"
     problems: ClassVar[tuple[str, ...]] = ("classification",)
+    dims: ClassVar[tuple[int, ...]] = (2, 3)
+    takes_table: ClassVar[bool] = False
 
     @classmethod
     def space(cls) -> dict[str, Parameter]:
@@ -55,6 +59,18 @@ class Family(ABC):
         return cls.at({name: joint_point[name] for name in cls.space()})
 
     @classmethod
+    def refusal(cls, sample: SampleSpec) -> str:
+        """Why the family cannot be built for these samples; empty where it can."""
+        if sample.dims not in cls.dims:
+            kinds = {0: "tables alone", 1: "signals", 2: "images", 3: "volumes"}
+            given = kinds.get(sample.dims, f"{sample.dims} axes")
+            return f"it takes {' and '.join(kinds[d] for d in cls.dims)}, not {given}"
+        has_table = any(spec.kind == "table" for spec in sample.inputs)
+        if has_table and sample.dims > 0 and not cls.takes_table:
+            return "it takes no table beside the image"
+        return ""
+
+    @classmethod
     def corner(cls, end: int) -> Self:
         """The architecture with every parameter at its first (0) or last (1) value."""
         return cls(**gather({name: p.ends[end] for name, p in cls.space().items()}))
@@ -65,10 +81,13 @@ class Family(ABC):
 
     @abstractmethod
     def build(self, sample: SampleSpec) -> "nn.Module":
-        """The untrained network: windowed image (N, C, *size) in, the problem's raw output out.
+        """The untrained network: every input in the sample's order in, the raw output out.
 
-        For classification the output is logits (N, len(classes)). Every point of the space must
-        build for every image of at least 16 pixels an axis.
+        Images come windowed as (N, C, *size), tables as they are, (N, F). The output has
+        `sample.target.channels` channels: for classification logits (N, K), for segmentation
+        logits (N, K, *size); while training it may be a list of such, the finest first, for deep
+        supervision. Every point of the space must build for every image of at least 16 pixels an
+        axis that `refusal` lets pass.
         """
 
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from automed.errors import SpaceError, TaskError, UnknownNameError
 from automed.family import Family
+from automed.sample import SampleSpec
 from automed.space import Parameter, joint
 from automed.task import Task
 
@@ -127,6 +128,25 @@ def task(name: str) -> Task:
         raise UnknownNameError("task", name, places("task"))
     place = places("task")[name]
     return Task.read(Path(place if place.endswith(".yaml") else f"{files(place)}/{name}.yaml"))
+
+
+def require_serving(task: Task, sample: SampleSpec) -> None:
+    """Refuse families that cannot be built for these samples, before anything is searched.
+
+    Raises:
+        SpaceError: One of the task's families cannot.
+    """
+    for name in task.families:
+        if reason := family(name).refusal(sample):
+            able = [
+                n
+                for n in names("family")
+                if task.problem in family(n).problems and not family(n).refusal(sample)
+            ]
+            raise SpaceError(
+                f"family {name} cannot serve these samples: {reason}; "
+                f"these can: {', '.join(able) or 'none'}"
+            )
 
 
 def space(families: tuple[str, ...], problem: str) -> dict[str, Parameter]:

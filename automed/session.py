@@ -58,6 +58,7 @@ class Session:
         if task.score not in metrics:
             raise UnknownNameError("metric", task.score, metrics)
         self._parts = self._open_data()
+        registry.require_serving(task, self._parts.train.sample)
         self._space = registry.space(task.families, task.problem)
         self._job = self._make_job()
 

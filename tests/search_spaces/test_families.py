@@ -13,13 +13,58 @@ from torch import Tensor, nn
 
 from automed import registry
 from automed.errors import SpaceError
+from automed.exporters import outputs
+from automed.exporters.deployed import Deployed
 from automed.family import Family
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.space import Choice, Integer, Parameter, Value, joint
 
 CLASSES = ("normal", "abnormal", "unclear")
-SIZES = [(17, 23), (32, 32), (50, 50), (16, 18, 20)]
 families = pytest.mark.parametrize("name", registry.names("family"))
+TABLE = InputSpec(name="table", kind="table", channels=5)
+
+
+def image(*size: int) -> InputSpec:
+    return InputSpec(size=size)
+
+
+SHAPES = {  # what a family may be asked to take; the first that it does is its usual one
+    "32x32": (image(32, 32),),
+    "17x23": (image(17, 23),),
+    "50x50": (image(50, 50),),
+    "16x16": (image(16, 16),),
+    "16x18x20": (image(16, 18, 20),),
+    "signal": (InputSpec(size=(64,), channels=2),),
+    "image and table": (image(17, 23), TABLE),
+    "table": (TABLE,),
+}
+TARGETS = {
+    "classification": TargetSpec(classes=CLASSES),
+    "segmentation": TargetSpec(name="mask", kind="mask", classes=CLASSES),
+}
+
+
+def cases(usual: bool = False) -> list[Any]:
+    """Every family with every kind of sample and problem it serves, or its usual one alone."""
+    found = []
+    for name in registry.names("family"):
+        family = registry.family(name)
+        served = [
+            (problem, shape, SampleSpec(inputs=inputs, targets=(TARGETS[problem],)))
+            for problem in family.problems
+            for shape, inputs in SHAPES.items()
+            if not family.refusal(SampleSpec(inputs=inputs, targets=(TARGETS[problem],)))
+        ]
+        assert served, f"{name} serves nothing"
+        found += [
+            pytest.param(name, problem, sample, id=f"{name}-{problem}-{shape}")
+            for problem, shape, sample in (served[:1] if usual else served)
+        ]
+    return found
+
+
+every_case = pytest.mark.parametrize(("name", "problem", "sample"), cases())
+usual_case = pytest.mark.parametrize(("name", "problem", "sample"), cases(usual=True))
 
 
 @pytest.fixture(autouse=True)
@@ -27,16 +72,15 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def sample(*size: int) -> SampleSpec:
-    return SampleSpec(inputs=(InputSpec(size=size),), targets=(TargetSpec(classes=CLASSES),))
+def given(sample: SampleSpec, number: int = 2, seed: int = 1) -> list[Tensor]:
+    """Inputs as a network takes them."""
+    stream = torch.Generator().manual_seed(seed)
+    return [torch.rand(number, *spec.shape, generator=stream) for spec in sample.inputs]
 
 
-def build(arch: Family, *size: int) -> nn.Module:
-    return arch.build(sample(*size))
-
-
-def images(*size: int, number: int = 2) -> Tensor:
-    return torch.rand(number, 1, *size, generator=torch.Generator().manual_seed(1))
+def raw_shape(sample: SampleSpec, number: int = 2) -> tuple[int, ...]:
+    size = () if sample.target.kind == "label" else sample.image.size
+    return (number, sample.target.channels, *size)
 
 
 def value(parameter: Parameter, rng: random.Random) -> Value:
@@ -52,40 +96,51 @@ def points(family: type[Family], number: int) -> list[Family]:
     return [family.at({n: value(p, rng) for n, p in family.space().items()}) for _ in range(number)]
 
 
-def alive(arch: Family, *size: int) -> nn.Module:
+def alive(arch: Family, sample: SampleSpec) -> nn.Module:
     """The network as training could leave it: no norm is trivial and no branch is silent."""
-    network = build(arch, *size)
+    network = arch.build(sample)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
+            if module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.uniform_(module.bias, -0.5, 0.5)
             module.momentum = None
     with torch.no_grad():
         for seed in range(2):
-            network(torch.rand(4, 1, *size, generator=torch.Generator().manual_seed(seed)))
+            network(*given(sample, 4, seed))
     return network.eval()
 
 
-@families
-@pytest.mark.parametrize("size", SIZES)
-def test_default_and_corners_give_logits(name: str, size: tuple[int, ...]) -> None:
+@every_case
+def test_default_and_corners_give_raw_outputs(name: str, problem: str, sample: SampleSpec) -> None:
     family = registry.family(name)
     for arch in (family(), family.corner(0), family.corner(1)):
-        network = build(arch, *size).eval()
+        network = arch.build(sample).eval()
         with torch.no_grad():
-            logits = network(images(*size))
-        assert logits.shape == (2, len(CLASSES))
-        assert logits.isfinite().all()
+            raw = network(*given(sample))
+        assert raw.shape == raw_shape(sample)
+        assert raw.isfinite().all()
+        finished = registry.part("problem", problem).PROBLEM.finish(raw)
+        assert len(finished) == len(registry.part("problem", problem).PROBLEM.outputs)
+
+
+@every_case
+def test_random_points_give_raw_outputs(name: str, problem: str, sample: SampleSpec) -> None:
+    for arch in points(registry.family(name), 20 if sample.dims < 3 else 5):
+        with torch.no_grad():
+            raw = arch.build(sample).eval()(*given(sample))
+        assert raw.shape == raw_shape(sample), arch
+        assert raw.isfinite().all(), arch
 
 
 @families
-@pytest.mark.parametrize("size", [(16, 16), (33, 33)])
-def test_random_points_give_logits(name: str, size: tuple[int, ...]) -> None:
-    for arch in points(registry.family(name), 20):
-        with torch.no_grad():
-            logits = build(arch, *size)(images(*size))
-        assert logits.shape == (2, len(CLASSES)), arch
-        assert logits.isfinite().all(), arch
+def test_a_family_says_what_it_cannot_take(name: str) -> None:
+    family, refusals = registry.family(name), []
+    for problem in family.problems:
+        samples = [SampleSpec(inputs=i, targets=(TARGETS[problem],)) for i in SHAPES.values()]
+        refusals += [family.refusal(sample) for sample in samples]
+    assert any(refusals)
+    assert all(reason.startswith("it takes ") for reason in refusals if reason)
 
 
 @families
@@ -120,8 +175,8 @@ def test_shared_names_mean_one_parameter() -> None:
         assert registry.family(name).within(point).config().items() <= point.items()
 
 
-@families
-def test_build_reads_every_field(name: str) -> None:
+@usual_case
+def test_build_reads_every_field(name: str, problem: str, sample: SampleSpec) -> None:
     family = registry.family(name)
     read: set[str] = set()
 
@@ -134,40 +189,55 @@ def test_build_reads_every_field(name: str) -> None:
     spied = type("Spied", (family,), {"__getattribute__": spy})
     for arch in (spied(), spied.corner(0), spied.corner(1)):
         read.clear()
-        build(arch, 32, 32)
+        arch.build(sample)
         assert {f.name for f in fields(family)} <= read
 
 
-@families
-def test_every_parameter_changes_the_network(name: str) -> None:
+@usual_case
+def test_every_parameter_changes_the_network(name: str, problem: str, sample: SampleSpec) -> None:
     family = registry.family(name)
     for parameter, space in family.space().items():
         low, high = (family.at(family().config() | {parameter: end}) for end in space.ends)
-        assert repr(build(low, 32, 32)) != repr(build(high, 32, 32)), parameter
+        assert repr(low.build(sample)) != repr(high.build(sample)), parameter
 
 
-@families
-def test_costliest_corner_is_larger(name: str) -> None:
+@usual_case
+def test_costliest_corner_is_larger(name: str, problem: str, sample: SampleSpec) -> None:
     family = registry.family(name)
     small, default, large = (
-        sum(p.numel() for p in build(arch, 32, 32).parameters())
+        sum(p.numel() for p in arch.build(sample).parameters())
         for arch in (family.corner(0), family(), family.corner(1))
     )
     assert small < default < large
 
 
-@families
-def test_training_lowers_the_loss_and_reaches_every_parameter(name: str) -> None:
-    network = build(registry.family(name)(), 32, 32).train()
+def learnable(sample: SampleSpec) -> tuple[list[Tensor], Tensor]:
+    """Twelve samples whose class shows in their values: of the whole, or of every place."""
+    number = 12
+    inputs = given(sample, number)
+    if sample.target.kind == "label":
+        truth = torch.arange(number) % len(CLASSES)
+        shown = truth.view(-1, *(1 for _ in inputs[0].shape[1:]))
+        ramp = torch.linspace(0, 1, inputs[0].shape[-1])
+        return [inputs[0] + 0.2 * shown * ramp, *inputs[1:]], truth
+    truth = (inputs[0][:, :1] * len(CLASSES)).long().clamp(max=len(CLASSES) - 1)
+    return inputs, truth
+
+
+@usual_case
+def test_training_lowers_the_loss_and_reaches_every_parameter(
+    name: str, problem: str, sample: SampleSpec
+) -> None:
+    network = registry.family(name)().build(sample).train()
     before = copy.deepcopy(network.state_dict())
-    x_NCHW, y_N = images(32, 32, number=12), torch.arange(12) % len(CLASSES)
-    x_NCHW += y_N.view(-1, 1, 1, 1) * 0.2 * torch.linspace(0, 1, 32)
+    inputs, truth = learnable(sample)
+    loss_of = registry.part("problem", problem).PROBLEM.loss(truth.numpy(), sample.target, 0.0)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(8):
-        loss = nn.functional.cross_entropy(network(x_NCHW), y_N)
+        loss = loss_of(network(*inputs), truth)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.9 * losses[0]
@@ -175,57 +245,50 @@ def test_training_lowers_the_loss_and_reaches_every_parameter(name: str) -> None
     assert not still
 
 
-@families
+@usual_case
 @pytest.mark.parametrize("end", [0, 1])
-def test_gradients_reach_the_corners(name: str, end: int) -> None:
-    network = build(registry.family(name).corner(end), 16, 16).train()
-    network(images(16, 16)).square().sum().backward()
+def test_gradients_reach_the_corners(name: str, problem: str, sample: SampleSpec, end: int) -> None:
+    network = registry.family(name).corner(end).build(sample).train()
+    raw = network(*given(sample))
+    raws = raw if isinstance(raw, list | tuple) else [raw]
+    torch.stack([r.square().sum() for r in raws]).sum().backward()  # type: ignore[no-untyped-call]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
 
 
-def exports_alike(arch: Family, *size: int) -> None:
-    """Exported graphs answer as the network does, for another image than they were made with."""
-    import onnxruntime
-
-    network = alive(arch, *size)
-    x_NCS, example_NCS = images(*size).split(1)
-    with torch.no_grad():
-        expected, other = network(x_NCS), network(example_NCS)
-    assert not torch.equal(expected, other)
-
-    exported = torch.export.export(network, (example_NCS,))
-    np.testing.assert_allclose(exported.module()(x_NCS).detach(), expected, atol=1e-4, rtol=1e-4)
-
-    program = torch.onnx.export(exported, dynamo=True, opset_version=20, verbose=False)
-    assert program is not None
-    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
-    (logits,) = session.run(None, {session.get_inputs()[0].name: x_NCS.numpy()})
-    np.testing.assert_allclose(logits, expected, atol=1e-4, rtol=1e-4)
+def exports_alike(arch: Family, problem: str, sample: SampleSpec) -> None:
+    """The exported model answers as the network does, for another sample than it was made with."""
+    answers = registry.part("problem", problem).PROBLEM
+    network = Deployed(alive(arch, sample), sample.inputs, answers.finish, answers.outputs)
+    raw = [x.numpy() for x in given(sample)]
+    expected = network.outputs(raw)
+    assert not np.array_equal(expected[0], expected[1])
+    exporter = registry.part("exporter", "onnx")
+    runner = exporter.load(exporter.export(network, sample.inputs, {}))
+    np.testing.assert_allclose(outputs(runner, raw), expected, atol=1e-4)
+    runner.rehearse()
 
 
-@families
-def test_default_exports(name: str) -> None:
-    exports_alike(registry.family(name)(), 32, 32)
+@usual_case
+def test_default_exports(name: str, problem: str, sample: SampleSpec) -> None:
+    exports_alike(registry.family(name)(), problem, sample)
 
 
 @pytest.mark.slow
-@families
-@pytest.mark.parametrize("size", [(17, 23), (16, 18, 20)])
+@every_case
 @pytest.mark.parametrize("end", [0, 1])
-def test_corners_export(name: str, size: tuple[int, ...], end: int) -> None:
-    exports_alike(registry.family(name).corner(end), *size)
+def test_corners_export(name: str, problem: str, sample: SampleSpec, end: int) -> None:
+    exports_alike(registry.family(name).corner(end), problem, sample)
 
 
 @pytest.mark.slow
-@families
-@pytest.mark.parametrize("size", [(32, 32), (16, 18, 20)])
+@usual_case
 @pytest.mark.parametrize("nth", range(4))
-def test_every_option_exports(name: str, size: tuple[int, ...], nth: int) -> None:
+def test_every_option_exports(name: str, problem: str, sample: SampleSpec, nth: int) -> None:
     family = registry.family(name)
     choices = {n: p.options for n, p in family.space().items() if isinstance(p, Choice)}
     assert all(len(options) <= 4 for options in choices.values()), "raise the range of nth"
     config = family().config() | {n: o[nth % len(o)] for n, o in choices.items()}
-    exports_alike(family.at(config), *size)
+    exports_alike(family.at(config), problem, sample)
 
 
 def test_resnet_18_is_a_point_of_the_family() -> None:
@@ -243,7 +306,8 @@ def test_resnet_18_is_a_point_of_the_family() -> None:
 
 
 def test_five_convolutions_are_a_point_of_vgg() -> None:
-    network = build(registry.family("vgg")(stages=4, depth=1), 32, 32)
+    sample = SampleSpec(inputs=SHAPES["32x32"], targets=(TARGETS["classification"],))
+    network = registry.family("vgg")(stages=4, depth=1).build(sample)
     kinds = [type(module) for module in network.modules()]
     assert (kinds.count(nn.Conv2d), kinds.count(nn.BatchNorm2d), kinds.count(nn.ReLU)) == (5, 5, 5)
     assert (kinds.count(nn.MaxPool2d), kinds.count(nn.Linear)) == (3, 1)
