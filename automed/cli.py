@@ -205,7 +205,7 @@ def export(
     print(api.Run.open(run).export(path, model))
 
 
-@app.command(epilog="Example: automed predict nodule.onnx patch.png")
+@app.command(epilog="Example: automed predict nodule.onnx patch.nii.gz")
 def predict(
     model: Annotated[Path, typer.Argument(help="An exported .onnx model.")],
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or NIfTI images.")],
@@ -220,7 +220,17 @@ def predict(
         raise DataError(f"no model at {model}; give an exported .onnx file")
     loaded = Model(model)
     card = loaded.card()
-    told = {str(path): loaded.predict(read(path).pixels) for path in images}
+    told, of_bytes = {}, 0
+    for path in images:
+        pixels = read(path).pixels
+        told[str(path)] = loaded.predict(pixels)
+        of_bytes += pixels.dtype == "uint8"
+    if card.units == "HU" and of_bytes:
+        print(
+            f"automed: {of_bytes} of {len(images)} images are 8-bit, and the model takes HU: "
+            "their 0 to 255 were read as HU; give NIfTI files in HU",
+            file=sys.stderr,
+        )
     if as_json:
         print(json.dumps(told, indent=1))
         return
