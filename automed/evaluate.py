@@ -112,12 +112,16 @@ def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed"
     return Deployed(network, sample.image, registry.part("problem", task.problem).PROBLEM.finish)
 
 
-def memo_key(graph: str, exporter: str) -> str:
-    """What a latency belongs to: the graph, this machine's processor, the runtime."""
+def memo_key(graph: str, exporter: str, name: str = "") -> str:
+    """What a latency belongs to: the graph, this machine's processor, the runtime.
+
+    With the name of a trial it is that trial's own: trials that differ in dropout share a graph.
+    """
     from automed.exporters import onnx_runtime
     from automed.measure import latency
 
-    return f"{graph}|{exporter}|{latency.processor()}|{onnx_runtime.RUNTIME}"
+    key = f"{graph}|{exporter}|{latency.processor()}|{onnx_runtime.RUNTIME}"
+    return f"{key}|{name}" if name else key
 
 
 def _evaluate(job: Job, trial: Trial) -> Outcome:
@@ -125,7 +129,7 @@ def _evaluate(job: Job, trial: Trial) -> Outcome:
     start = time.perf_counter()
     network = network_of(trial, shared.sample, job.seed)
     if trial.previous is None:
-        graph, costs = _costs(job, network, shared.sample)
+        graph, costs = _costs(job, trial.name, network, shared.sample)
     else:
         graph, costs = trial.previous.graph, trial.previous.costs
     violations = {n: costs[n] / bound - 1 for n, bound in job.task.limits.items()}
@@ -140,7 +144,9 @@ def _evaluate(job: Job, trial: Trial) -> Outcome:
     return _trained(job, trial, network, lowered)
 
 
-def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, Mapping[str, float]]:
+def _costs(
+    job: Job, name: str, network: "nn.Module", sample: SampleSpec
+) -> tuple[str, Mapping[str, float]]:
     import torch
 
     from automed.measure import latency
@@ -150,7 +156,8 @@ def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, Map
     shape = (1, sample.image.channels, *sample.image.size)
     artefact = exporter.export(deployed(network, job.task, sample), shape, {})
     graph = exporter.digest(artefact)
-    known = job.latencies.get(memo_key(graph, job.exporter))
+    keys = memo_key(graph, job.exporter, name), memo_key(graph, job.exporter)
+    known = next((job.latencies[key] for key in keys if key in job.latencies), None)
     if known is None:
         runs = exporter.load(artefact).rehearse
         timed = latency.measure({"it": runs}, exporter.load(exporter.reference()).rehearse)["it"]

@@ -234,6 +234,8 @@ class Session:
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
     """Timings of an earlier run by `evaluate.memo_key`, for this machine and runtime only.
 
+    Every trial has its own, and every graph one for trials that the run did not hold.
+
     Raises:
         RunError: The folder is no run.
     """
@@ -242,10 +244,11 @@ def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
 
     record = Record.open(Path(folder))
     return {
-        memo_key(outcome.graph, "onnx"): {
-            name: value for name, value in outcome.costs.items() if name.startswith("latency")
+        memo_key(outcome.graph, "onnx", name): {
+            cost: value for cost, value in outcome.costs.items() if cost.startswith("latency")
         }
         for rows in (record.baselines(), record.rows())  # a strategy was told of trials only
-        for _, outcome in rows
+        for trial, outcome in rows
         if outcome.costs
+        for name in ("", trial.name)
     }
