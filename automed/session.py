@@ -71,13 +71,13 @@ class Session:
             folder,
             self._plan.task.name,
             self._plan.task.objectives,
-            {"plan": self._plan.settings(), "data": self._data_digest()},
+            {"plan": self._plan.settings(), "data": self._parts.digest()},
         )
         return self._run(folder, record)
 
     def go_on(self, folder: Path, record: "Record") -> Run:
         """An interrupted search."""
-        if record.settings["data"] != self._data_digest():
+        if record.settings["data"] != self._parts.digest():
             raise RunError(
                 "the images or labels are not those the search began with; "
                 "put the data back or start a new search"
@@ -161,9 +161,6 @@ class Session:
             threads=max(1, cores // plan.num_workers) if plan.executor == "local" else 1,
             latencies={} if plan.latencies is None else known_latencies(plan.latencies),
         )
-
-    def _data_digest(self) -> str:
-        return f"{self._parts.train.digest()}-{self._parts.val.digest()}"
 
     def _baselines(self) -> list[Trial]:
         task = self._plan.task
