@@ -193,7 +193,9 @@ def report(run: RunFolder) -> None:
 @app.command(epilog="Example: automed export runs/lung-ct-20261122-101500 nodule.onnx")
 def export(
     run: RunFolder,
-    path: Annotated[Path, typer.Argument(help="File or folder to write to.")],
+    path: Annotated[  # no Path, which would lose the slash
+        str, typer.Argument(help="File to write, or folder; one that ends with / is made.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(help="A model of the front; default the chosen one."),

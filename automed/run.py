@@ -1,5 +1,6 @@
 """A search in its folder: its front, its artefacts, its report."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,19 +40,32 @@ class Run:
     def export(self, path: str | Path, model: str | None = None) -> Path:
         """Copy the artefact of a model of the front, by default the chosen one.
 
+        Args:
+            path: A file; or a folder, which is made if it ends with a slash and is not there.
+            model: Name of a model of the front.
+
         Raises:
             UnknownNameError: No such model on the front.
-            RunError: The path cannot be written.
+            RunError: The run lacks the file, or the path cannot be written.
         """
         known = {m.name: m for m in self.results.front}
         if (name := model or self.best.name) not in known:
             raise UnknownNameError("model of the front", name, known)
         source = self.folder / str(known[name].artefact)
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} lacks {known[name].artefact}: {error.strerror}; copy the whole run "
+                f"folder, or delete its {RESULTS_FILE} and call `automed resume {self.folder}`"
+            ) from error
         target = Path(path)
         try:
+            if str(path).endswith(("/", os.sep)):
+                target.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
                 target = target / source.name
-            _replace(target, source.read_bytes())
+            _replace(target, content)
         except OSError as error:
             raise RunError(f"cannot write {target}: {error.strerror}") from error
         return target
