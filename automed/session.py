@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from automed import __version__, loop, registry
-from automed.errors import BudgetError, RunError, UnknownNameError
+from automed.errors import BudgetError, RunError, TaskError, UnknownNameError
 from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
@@ -57,6 +57,7 @@ class Session:
         metrics = registry.part("problem", task.problem).PROBLEM.metrics
         if task.score not in metrics:
             raise UnknownNameError("metric", task.score, metrics)
+        self._require_families()
         self._parts = self._open_data()
         self._space = registry.space(task.families, task.problem)
         self._job = self._make_job()
@@ -137,6 +138,16 @@ class Session:
         run = Run(folder, results)
         run.report()
         return run
+
+    def _require_families(self) -> None:
+        task, known = self._plan.task, registry.places("family")
+        for name in task.families:
+            if name not in known:
+                raise UnknownNameError("family", name, known)
+        for name, network in task.networks.items():
+            if (family := str(network["family"])) not in known:
+                wrong = UnknownNameError("family", family, known)
+                raise TaskError(f"{task.name}: networks.{name}: {wrong}")
 
     def _open_data(self) -> "Parts":
         from automed import data

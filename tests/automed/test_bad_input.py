@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from automed import registry
+
 PHANTOM = "phantom:lung-ct?patients=30&seed=1"
 
 
@@ -224,6 +226,17 @@ def test_data_that_cannot_be_used(cli, here, tmp_path, make, wanted):
 def test_options_that_make_no_sense(cli, here, given, wanted):
     told = cli("search", "--data", PHANTOM, "--trials", 1, *given)
     assert_one_line(told, wanted)
+    assert not list(here.iterdir())
+
+
+def test_a_network_of_an_unknown_family_is_refused_before_the_data_is_read(cli, here, tmp_path):
+    task = tmp_path / "lesions.yaml"
+    known = registry.task("lung-ct").model_dump(mode="json")
+    task.write_text(json.dumps(known | {"networks": {"cnn5": {"family": "vvg"}}, "baselines": []}))
+    told = cli("search", "--task", task, "--data", "none.npz")
+    assert_one_line(told, "networks.cnn5: no family named 'vvg'; did you mean 'vgg'?")
+    told = cli("search", "--family", "resnett", "--data", "none.npz")
+    assert_one_line(told, "did you mean 'resnet'?")
     assert not list(here.iterdir())
 
 

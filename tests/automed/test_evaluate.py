@@ -292,11 +292,6 @@ def test_a_trial_that_makes_no_sense_fails(changes, reason):
     assert reason in outcome.failure or "KeyError" in outcome.failure
 
 
-def test_unknown_augmentation_is_named(job):
-    wrong = TASK.changed(training={"augment": ["flop"]})
-    assert "did you mean 'flip'" in evaluate(trial(1), replace(job, task=wrong)).failure
-
-
 def test_data_that_cannot_be_read_fails_without_its_folder(tmp_path):
     for source in (tmp_path / "absent.npz", tmp_path / "absent", tmp_path):
         outcome = evaluate(trial(1), replace(JOB, data=str(source)))
