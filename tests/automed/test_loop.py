@@ -288,9 +288,10 @@ def test_hours_end_the_asking_not_what_runs(record: Record) -> None:
 
 
 def test_no_hours_at_all_start_nothing(record: Record) -> None:
-    strategy = Scripted([trial(0, 5)])
-    assert search(strategy, record, hours=0.0)
+    strategy, evaluate = Scripted([trial(0, 5)]), Analytic()
+    assert search(strategy, record, evaluate=evaluate, hours=0.0, baselines=[baseline(0, 5)])
     assert strategy.asked == 0
+    assert evaluate.seen == []
 
 
 def interrupted_after(number: int) -> Analytic:
