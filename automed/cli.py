@@ -223,9 +223,9 @@ def predict(
     loaded = Model(model)
     card = loaded.card()
     told, of_bytes = {}, 0
-    for path in images:
-        pixels = read(path).pixels
-        told[str(path)] = loaded.predict(pixels)
+    for image in images:
+        pixels = read(image).pixels
+        told[str(image)] = loaded.predict(pixels)
         of_bytes += pixels.dtype == "uint8"
     if card.units == "HU" and of_bytes:
         print(

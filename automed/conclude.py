@@ -73,6 +73,8 @@ def conclude(
     finalists, failures = exported(
         job, parts.train, parts.val, [*near, *unsearched], weights, metadata(job, parts), step
     )
+    if not any(f.origin == SEARCH for f in finalists):
+        raise ExportError(f"no model of the front could be verified: {failures[0]}")
     step("timing the front and the baselines together")
     latencies, reference_ms = timed(job, finalists)
     problem: Problem = registry.part("problem", task.problem).PROBLEM
@@ -82,8 +84,6 @@ def conclude(
     }
     medians = {name: known.median_ms for name, known in latencies.items()}
     searched = final_front(finalists, scores, medians, task.objectives, task.score)
-    if not searched:
-        raise ExportError(f"no model of the front could be verified: {failures[0]}")
     kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
     chosen = searched[knee([scores[f.name] for f in searched], [medians[f.name] for f in searched])]
     sealed: Dataset | None = None

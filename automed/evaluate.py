@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from automed.training.tensors import Tensors
 
 Memo = Mapping[str, Mapping[str, float]]
-_OUT_OF_MEMORY = "out of memory"
 _PART = r"[^\s/\\'\":,;()]"
 _FOLDERS = re.compile(rf"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\]{_PART}+)*[/\\](?={_PART})")
 
@@ -63,20 +62,12 @@ class Evaluate:
         """The outcome of a trial; what breaks is its reason, never an exception."""
         import torch
 
-        from automed.training.recipes import TrainingFailure
-
         try:
             return _evaluate(self.job, trial)
-        except (MemoryError, torch.OutOfMemoryError):
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            return Outcome(failure=_OUT_OF_MEMORY)
-        except (TrainingFailure, AutomedError) as error:
-            return Outcome(failure=_without_folders(str(error)))
         except Exception as error:
-            if "can't allocate memory" in str(error):  # torch's words for it on a CPU
-                return Outcome(failure=_OUT_OF_MEMORY)
-            return Outcome(failure=f"{type(error).__name__}: {_first_line(error)}")
+            if isinstance(error, torch.OutOfMemoryError):
+                torch.cuda.empty_cache()
+            return Outcome(failure=reason(error))
 
     def warm(self, worker: int) -> None:
         """Load what every trial needs; workers spread over the GPUs of their machine."""
@@ -86,6 +77,21 @@ class Evaluate:
             torch.cuda.set_device(worker % torch.cuda.device_count())
         torch.set_num_threads(self.job.threads)
         _tensors(_shared(self.job))
+
+
+def reason(error: Exception) -> str:
+    """One line on what broke, its local paths cut to their last part: records travel."""
+    import torch
+
+    from automed.training.recipes import TrainingFailure
+
+    if isinstance(error, TrainingFailure | AutomedError):
+        return _FOLDERS.sub("", str(error))
+    in_words = "can't allocate memory" in str(error)  # torch's on a CPU
+    if in_words or isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "out of memory"
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {_FOLDERS.sub('', first)[:300]}"
 
 
 def architecture(trial: Trial) -> Family:
@@ -245,12 +251,3 @@ def _tensors(shared: _Shared) -> "Tensors":
     from automed.training.tensors import tensors, training_device
 
     return tensors(shared.train, shared.val, training_device())
-
-
-def _first_line(error: Exception) -> str:
-    return _without_folders((str(error).splitlines() or [""])[0])[:300]
-
-
-def _without_folders(text: str) -> str:
-    """The text with local paths cut to their last part: records and reports travel."""
-    return _FOLDERS.sub("", text)

@@ -15,8 +15,9 @@ set_track_meta(False)  # no affine and no history to carry along: plain tensors 
 class Augmentation:
     """Named augmentations of images in [0, 1].
 
-    Names, all of `automed.task.AUGMENTATIONS`: "flip" mirrors along each axis, "rotate90" turns by quarters in the last two axes
-    where those are of one length, "intensity" scales and shifts a little.
+    Names are those of `automed.task.AUGMENTATIONS`: "flip" mirrors along each axis, "rotate90"
+    turns by quarters in the last two axes where those are of one length, "intensity" scales and
+    shifts a little.
     """
 
     def __init__(self, names: Iterable[str], size: tuple[int, ...]) -> None:
