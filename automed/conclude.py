@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed import __version__, registry
+from automed import __version__, files, registry
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
 from automed.errors import BudgetError, ExportError, RunError
@@ -281,6 +281,4 @@ def _notes(data: Dataset) -> Facts:
 def _write(folder: Path, finalists: Iterable[Finalist], suffix: str) -> None:
     folder.mkdir(exist_ok=True)
     for f in finalists:
-        scratch = folder / f"{f.name}.tmp"
-        scratch.write_bytes(f.artefact)
-        scratch.replace(folder / f"{f.name}{suffix}")
+        files.replace(folder / f"{f.name}{suffix}", f.artefact)

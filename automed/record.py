@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 from sqlalchemy import URL
 
+from automed import files
 from automed.errors import RunError
 from automed.space import Space
 from automed.strategies.optuna_samplers import distribution
@@ -102,10 +103,7 @@ class Record:
     def write(self, trial: Trial, outcome: Outcome, space: Space) -> None:
         """Keep an outcome; the checkpoint first, so that no row names one that is not there."""
         if outcome.checkpoint is not None:
-            path = self._checkpoint(trial)
-            scratch = path.with_suffix(".tmp")
-            scratch.write_bytes(outcome.checkpoint)
-            scratch.replace(path)
+            files.replace(self._checkpoint(trial), outcome.checkpoint)
         if trial.origin == BASELINE:
             facts = {"family": trial.family, "point": dict(trial.point), "number": trial.number}
             facts |= {"epochs_asked": trial.epochs, "outcome": outcome.facts()}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from automed import files
 from automed.errors import RunError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Run:
                 target.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
                 target = target / source.name
-            _replace(target, content)
+            files.replace(target, content)
         except OSError as error:
             raise RunError(f"cannot write {target}: {error.strerror}") from error
         return target
@@ -74,8 +75,8 @@ class Run:
         """Write report.html, the tables and the model card anew from results.json."""
         from automed.report import card, page
 
-        _replace(self.folder / FRONT_FILE, self.results.table().to_csv(index=False).encode())
-        _replace(self.folder / TRIALS_FILE, self.results.trial_table().to_csv(index=False).encode())
+        files.replace(self.folder / FRONT_FILE, self.results.table().to_csv(index=False))
+        files.replace(self.folder / TRIALS_FILE, self.results.trial_table().to_csv(index=False))
         if self.results.chosen is not None:
             card.write(self.results, self.results.chosen, self.folder / CARD_FILE)
         page.write(self.results, self.folder / REPORT_FILE)
@@ -104,10 +105,3 @@ class Run:
                 f"{path} is not what a search writes; name a run folder, or delete that file "
                 f"and go on with `automed resume {folder}`"
             ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write through a temporary neighbour, so that no half-written file is left."""
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_bytes(content)
-    scratch.replace(path)
