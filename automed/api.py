@@ -100,6 +100,7 @@ def search(
         address=address,
         hours=hours,
         latencies=None if latencies is None else _absolute(latencies),
+        own_limits=tuple(limits or ()),
     )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out is not None else Path("runs") / f"{chosen.name}-{stamp}"

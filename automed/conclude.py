@@ -225,9 +225,12 @@ def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:
     if best is it:
         return f"{it.name}, the most accurate model of a front without a clear knee: {gives}."
     gain, factor = best.validation[score].value - value, best.costs["latency_ms"] / latency_ms
+    price = f"for {factor:.1f} times the latency"
+    if f"{factor:.1f}" == "1.0":
+        price = "at about the same latency"
     return (
         f"{it.name}, the knee of the front: {gives}; the most accurate, {best.name}, adds "
-        f"{gain:.3f} for {factor:.1f} times the latency."
+        f"{gain:.3f} {price}."
     )
 
 

@@ -1,8 +1,13 @@
 """The composition root: one process's part of a search, from a plan to a run."""
 
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from automed import __version__, loop, registry
@@ -103,18 +108,19 @@ class Session:
         resources = Resources(
             workers=plan.num_workers, cpus=plan.cpus, gpus=plan.gpus, address=plan.address
         )
-        complete = loop.run(
-            strategy=strategy,
-            executor=self._executors.make(resources),
-            evaluate=Evaluate(self._job),
-            record=record,
-            space=self._space,
-            key=lambda t: architecture_key(t.family, architecture(t).config()),
-            budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
-            baselines=self._baselines(),
-            starts=starts,
-            watch=self._watch,
-        )
+        with _acknowledged(self._watch):
+            complete = loop.run(
+                strategy=strategy,
+                executor=self._executors.make(resources),
+                evaluate=Evaluate(self._job),
+                record=record,
+                space=self._space,
+                key=lambda t: architecture_key(t.family, architecture(t).config()),
+                budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
+                baselines=self._baselines(),
+                starts=starts,
+                watch=self._watch,
+            )
         if complete:
             record.close()
         return self._conclude(folder, record, complete, time.monotonic() - begun)
@@ -237,6 +243,28 @@ class Session:
             ("seed", str(plan.seed)),
             ("search time", f"{minutes:.1f} min"),
         ]
+
+
+@contextmanager
+def _acknowledged(watch: Watch) -> Iterator[None]:
+    """Answer Ctrl-C when it comes: workers, above all those of a cluster, take seconds to go."""
+    usual = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if usual is not signal.default_int_handler or not is_main:
+        yield
+        return
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, usual)
+        with suppress(RuntimeError):  # it came while a line was being written
+            watch.step("interrupted: stopping the workers, then exporting what is trained")
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:

@@ -34,6 +34,8 @@ def test_search_says_what_it_reads_does_and_recommends(tiny_run):
     assert "30 simulated patients" in said
     assert re.search(r"Take (vgg|mobile)-\d\d\d", said)
     assert "report.html" in said
+    assert "training baseline cnn5 (1/1)" in said
+    assert f"automed export {tiny_run.folder} lung-ct.onnx" in said
     assert "[3/3" in said
 
 

@@ -145,6 +145,7 @@ def test_an_interrupted_driver_reports_what_is_there(interrupted):
     folder, shown, errors, seconds = interrupted
     assert "Traceback" not in errors
     assert f"automed resume {folder}" in shown
+    assert "interrupted: stopping the workers" in shown
     assert seconds < 60, "twenty, where the cores are not busy with other things"
     results = Results.load(folder / "results.json")
     assert not results.complete
