@@ -3,12 +3,13 @@
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from automed.data.columns import GROUP_NAMES, PARTS, Columns, assemble, words
+from automed.data.columns import GROUP_NAMES, PARTS, Columns, assemble, choose, words
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
 
@@ -21,7 +22,6 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 """What an array can stand for, and the names looked for when none is given."""
 
-_REQUIRED = ("images", "labels")
 _DAMAGE = (
     OSError,
     EOFError,
@@ -75,7 +75,10 @@ def _columns(archive: Mapping[str, Array], keys: Mapping[str, str], source: str)
     is_medmnist = "train_images" in archive and "images" not in archive and "images" not in keys
     if is_medmnist:
         return _medmnist_columns(archive, keys, source)
-    chosen = _choose(archive, keys, source)
+    there = sorted(archive)
+    chosen = choose(
+        ROLES, keys, there, source=source, kind="array", derived=partial(_is_derived, there)
+    )
     arrays = {role: _array(archive, name, source) for role, name in chosen.items()}
     classes = tuple(words(arrays["classes"].reshape(-1))) if "classes" in arrays else ()
     notes = (f"patients are told apart by {chosen['group']!r}",) if "group" in chosen else ()
@@ -119,29 +122,7 @@ def _medmnist_columns(
     )
 
 
-def _choose(archive: Iterable[str], keys: Mapping[str, str], source: str) -> dict[str, str]:
-    """The array's name (perhaps with //INT) by role, for every role the file can fill."""
-    there = sorted(archive)
-    unknown = sorted(set(keys) - set(ROLES))
-    if unknown:
-        raise DataError(
-            f"{source}: no role named {', '.join(unknown)}; roles are {', '.join(ROLES)}"
-        )
-    chosen = {}
-    for role, usual in ROLES.items():
-        name = keys.get(role) or next((name for name in usual if name in there), "none")
-        if name in there or _is_derived(name, there):
-            chosen[role] = name
-        elif role in _REQUIRED or name != "none":
-            wanted = name if role in keys else " or ".join(usual)
-            raise DataError(
-                f"{source}: no array named {wanted} for the {role}; it holds {', '.join(there)}: "
-                f"say which one is meant with keys, as in {role}=NAME"
-            )
-    return chosen
-
-
-def _is_derived(name: str, there: Sequence[str]) -> bool:
+def _is_derived(there: Sequence[str], name: str) -> bool:
     origin, _, divisor = name.rpartition("//")
     return origin in there and divisor.isdecimal() and int(divisor) > 0
 

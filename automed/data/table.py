@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from automed.data import pixels
-from automed.data.columns import GROUP_NAMES, Columns, assemble
+from automed.data.columns import GROUP_NAMES, Columns, assemble, choose
 from automed.data.dataset import Dataset
 from automed.errors import DataError
 
@@ -19,10 +19,6 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "split": ("split",),
 }
 """What a column can stand for, and the headings looked for when none is given."""
-
-_REQUIRED = ("images", "labels")
-_ROLE_OF = {name: role for role, usual in ROLES.items() for name in (role, *usual)}
-"""Role by every name it answers to in keys: "label" is as good as "labels"."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,8 @@ def read(source: str, keys: Mapping[str, str]) -> Dataset:
     """
     path = Path(source)
     headings, rows = _table(path)
-    chosen = _choose(headings, keys, path.name)
+    keys = {role: heading.lower() for role, heading in keys.items()}
+    chosen = choose(ROLES, keys, headings, source=path.name, kind="column")
     array, spacing_mm, notes = pixels.stack([_picture(path, row, chosen["images"]) for row in rows])
     group, split = chosen.get("group"), chosen.get("split")
     if group is not None:
@@ -103,28 +100,6 @@ def _table(path: Path) -> tuple[list[str], list[_Row]]:
     return headings, [
         _Row(number, dict(zip(headings, cells, strict=True))) for number, cells in lines[1:]
     ]
-
-
-def _choose(headings: Sequence[str], keys: Mapping[str, str], source: str) -> dict[str, str]:
-    """The heading by role, for every role the table can fill."""
-    unknown = sorted(key for key in keys if key.lower() not in _ROLE_OF)
-    if unknown:
-        raise DataError(
-            f"{source}: no role named {', '.join(unknown)}; roles are {', '.join(ROLES)}"
-        )
-    given = {_ROLE_OF[key.lower()]: heading.lower() for key, heading in keys.items()}
-    chosen = {}
-    for role, usual in ROLES.items():
-        heading = given.get(role) or next((name for name in usual if name in headings), "none")
-        if heading in headings:
-            chosen[role] = heading
-        elif role in _REQUIRED or heading != "none":
-            wanted = heading if role in given else " or ".join(usual)
-            raise DataError(
-                f"{source}: no column named {wanted} for the {role}; the header has "
-                f"{', '.join(headings)}: say which one is meant with keys, as in {role}=NAME"
-            )
-    return chosen
 
 
 def _picture(table: Path, row: _Row, heading: str) -> pixels.Picture:
