@@ -70,6 +70,8 @@ def search(
     Raises:
         AutomedError: Something given cannot be used; the message says what would do.
     """
+    from automed.record import require_free
+
     chosen = registry.task(task)
     changes: dict[str, Any] = {
         "budget": chosen.budget.model_dump()
@@ -98,9 +100,11 @@ def search(
         address=address,
         hours=hours,
         latencies=None if latencies is None else _absolute(latencies),
+        own_limits=tuple(limits or ()),
     )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out is not None else Path("runs") / f"{chosen.name}-{stamp}"
+    require_free(folder)
     return Session(plan, watch or Silent()).start(folder, probe=bool(limits))
 
 

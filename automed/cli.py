@@ -193,7 +193,9 @@ def report(run: RunFolder) -> None:
 @app.command(epilog="Example: automed export runs/lung-ct-20261122-101500 nodule.onnx")
 def export(
     run: RunFolder,
-    path: Annotated[Path, typer.Argument(help="File or folder to write to.")],
+    path: Annotated[  # no Path, which would lose the slash
+        str, typer.Argument(help="File to write, or folder; one that ends with / is made.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(help="A model of the front; default the chosen one."),
@@ -205,7 +207,7 @@ def export(
     print(api.Run.open(run).export(path, model))
 
 
-@app.command(epilog="Example: automed predict nodule.onnx patch.png")
+@app.command(epilog="Example: automed predict nodule.onnx patch.nii.gz")
 def predict(
     model: Annotated[Path, typer.Argument(help="An exported .onnx model.")],
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or NIfTI images.")],
@@ -220,7 +222,17 @@ def predict(
         raise DataError(f"no model at {model}; give an exported .onnx file")
     loaded = Model(model)
     card = loaded.card()
-    told = {str(path): loaded.predict(read(path).pixels) for path in images}
+    told, of_bytes = {}, 0
+    for image in images:
+        pixels = read(image).pixels
+        told[str(image)] = loaded.predict(pixels)
+        of_bytes += pixels.dtype == "uint8"
+    if card.units == "HU" and of_bytes:
+        print(
+            f"automed: {of_bytes} of {len(images)} images are 8-bit, and the model takes HU: "
+            "their 0 to 255 were read as HU; give NIfTI files in HU",
+            file=sys.stderr,
+        )
     if as_json:
         print(json.dumps(told, indent=1))
         return

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed import __version__, registry
+from automed import __version__, files, registry
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
 from automed.errors import BudgetError, ExportError, RunError
@@ -73,6 +73,8 @@ def conclude(
     finalists, failures = exported(
         job, parts.train, parts.val, [*near, *unsearched], weights, metadata(job, parts), step
     )
+    if not any(f.origin == SEARCH for f in finalists):
+        raise ExportError(f"no model of the front could be verified: {failures[0]}")
     step("timing the front and the baselines together")
     latencies, reference_ms = timed(job, finalists)
     problem: Problem = registry.part("problem", task.problem).PROBLEM
@@ -82,8 +84,6 @@ def conclude(
     }
     medians = {name: known.median_ms for name, known in latencies.items()}
     searched = final_front(finalists, scores, medians, task.objectives, task.score)
-    if not searched:
-        raise ExportError(f"no model of the front could be verified: {failures[0]}")
     kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
     chosen = searched[knee([scores[f.name] for f in searched], [medians[f.name] for f in searched])]
     sealed: Dataset | None = None
@@ -225,9 +225,12 @@ def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:
     if best is it:
         return f"{it.name}, the most accurate model of a front without a clear knee: {gives}."
     gain, factor = best.validation[score].value - value, best.costs["latency_ms"] / latency_ms
+    price = f"for {factor:.1f} times the latency"
+    if f"{factor:.1f}" == "1.0":
+        price = "at about the same latency"
     return (
         f"{it.name}, the knee of the front: {gives}; the most accurate, {best.name}, adds "
-        f"{gain:.3f} for {factor:.1f} times the latency."
+        f"{gain:.3f} {price}."
     )
 
 
@@ -281,6 +284,4 @@ def _notes(data: Dataset) -> Facts:
 def _write(folder: Path, finalists: Iterable[Finalist], suffix: str) -> None:
     folder.mkdir(exist_ok=True)
     for f in finalists:
-        scratch = folder / f"{f.name}.tmp"
-        scratch.write_bytes(f.artefact)
-        scratch.replace(folder / f"{f.name}{suffix}")
+        files.replace(folder / f"{f.name}{suffix}", f.artefact)

@@ -1,12 +1,17 @@
 """The composition root: one process's part of a search, from a plan to a run."""
 
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from automed import __version__, loop, registry
-from automed.errors import BudgetError, RunError, UnknownNameError
+from automed.errors import BudgetError, RunError, TaskError, UnknownNameError
 from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
@@ -57,6 +62,7 @@ class Session:
         metrics = registry.part("problem", task.problem).PROBLEM.metrics
         if task.score not in metrics:
             raise UnknownNameError("metric", task.score, metrics)
+        self._require_families()
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
         self._space = registry.space(task.families, task.problem)
@@ -72,13 +78,13 @@ class Session:
             folder,
             self._plan.task.name,
             self._plan.task.objectives,
-            {"plan": self._plan.settings(), "data": self._data_digest()},
+            {"plan": self._plan.settings(), "data": self._parts.digest()},
         )
         return self._run(folder, record)
 
     def go_on(self, folder: Path, record: "Record") -> Run:
         """An interrupted search."""
-        if record.settings["data"] != self._data_digest():
+        if record.settings["data"] != self._parts.digest():
             raise RunError(
                 "the images or labels are not those the search began with; "
                 "put the data back or start a new search"
@@ -103,18 +109,19 @@ class Session:
         resources = Resources(
             workers=plan.num_workers, cpus=plan.cpus, gpus=plan.gpus, address=plan.address
         )
-        complete = loop.run(
-            strategy=strategy,
-            executor=self._executors.make(resources),
-            evaluate=Evaluate(self._job),
-            record=record,
-            space=self._space,
-            key=lambda t: architecture_key(t.family, architecture(t).config()),
-            budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
-            baselines=self._baselines(),
-            starts=starts,
-            watch=self._watch,
-        )
+        with _acknowledged(self._watch):
+            complete = loop.run(
+                strategy=strategy,
+                executor=self._executors.make(resources),
+                evaluate=Evaluate(self._job),
+                record=record,
+                space=self._space,
+                key=lambda t: architecture_key(t.family, architecture(t).config()),
+                budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
+                baselines=self._baselines(),
+                starts=starts,
+                watch=self._watch,
+            )
         if complete:
             record.close()
         return self._conclude(folder, record, complete, time.monotonic() - begun)
@@ -138,6 +145,16 @@ class Session:
         run = Run(folder, results)
         run.report()
         return run
+
+    def _require_families(self) -> None:
+        task, known = self._plan.task, registry.places("family")
+        for name in task.families:
+            if name not in known:
+                raise UnknownNameError("family", name, known)
+        for name, network in task.networks.items():
+            if (family := str(network["family"])) not in known:
+                wrong = UnknownNameError("family", family, known)
+                raise TaskError(f"{task.name}: networks.{name}: {wrong}")
 
     def _open_data(self) -> "Parts":
         from automed import data
@@ -167,9 +184,6 @@ class Session:
             threads=max(1, cores // plan.num_workers) if plan.executor == "local" else 1,
             latencies={} if plan.latencies is None else known_latencies(plan.latencies),
         )
-
-    def _data_digest(self) -> str:
-        return f"{self._parts.train.digest()}-{self._parts.val.digest()}"
 
     def _baselines(self) -> list[Trial]:
         task = self._plan.task
@@ -237,8 +251,32 @@ class Session:
         ]
 
 
+@contextmanager
+def _acknowledged(watch: Watch) -> Iterator[None]:
+    """Answer Ctrl-C when it comes: workers, above all those of a cluster, take seconds to go."""
+    usual = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if usual is not signal.default_int_handler or not is_main:
+        yield
+        return
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, usual)
+        with suppress(RuntimeError):  # it came while a line was being written
+            watch.step("interrupted: stopping the workers, then exporting what is trained")
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
     """Timings of an earlier run by `evaluate.memo_key`, for this machine and runtime only.
+
+    Every trial has its own, and every graph one for trials that the run did not hold.
 
     Raises:
         RunError: The folder is no run.
@@ -248,10 +286,11 @@ def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
 
     record = Record.open(Path(folder))
     return {
-        memo_key(outcome.graph, "onnx"): {
-            name: value for name, value in outcome.costs.items() if name.startswith("latency")
+        memo_key(outcome.graph, "onnx", name): {
+            cost: value for cost, value in outcome.costs.items() if cost.startswith("latency")
         }
         for rows in (record.baselines(), record.rows())  # a strategy was told of trials only
-        for _, outcome in rows
+        for trial, outcome in rows
         if outcome.costs
+        for name in ("", trial.name)
     }

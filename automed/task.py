@@ -19,6 +19,10 @@ COSTS = {  # what a candidate costs; known before it is trained
 }
 
 
+AUGMENTATIONS = ("flip", "rotate90", "intensity")
+"""What training/augment.py offers."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +44,7 @@ class Training(_Strict):
         warmup: Share of the steps over which the rate rises from zero.
         patience: Epochs without a better validation score before an early stop.
         label_smoothing: Probability mass spread over the other classes.
-        augment: Names of the augmentations, see training/augment.py.
+        augment: Names out of AUGMENTATIONS.
     """
 
     batch: int = Field(default=32, ge=2)
@@ -49,7 +53,15 @@ class Training(_Strict):
     warmup: float = Field(default=0.1, ge=0, lt=1)
     patience: int = Field(default=8, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    augment: tuple[str, ...] = ("flip", "rotate90", "intensity")
+    augment: tuple[str, ...] = AUGMENTATIONS
+
+    @field_validator("augment")
+    @classmethod
+    def _augmentations_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in AUGMENTATIONS:
+                raise ValueError(str(UnknownNameError("augmentation", name, AUGMENTATIONS)))
+        return names
 
 
 class Task(_Strict):

@@ -24,7 +24,8 @@ _ATTEMPTS = 50
 class Sealed:
     """The test part, out of reach until it is opened on purpose.
 
-    It tells its number of samples and nothing else; it neither prints, copies nor pickles.
+    It tells its number of samples and a digest, from which nothing can be learnt; it neither
+    prints, copies nor pickles.
     """
 
     __slots__ = ("__give", "__len")
@@ -36,6 +37,10 @@ class Sealed:
     def open(self) -> Dataset:
         """The test part; call it once, when everything has been decided."""
         return self.__give()
+
+    def digest(self) -> str:
+        """Sixteen hex digits that change with any of its pixels or labels."""
+        return self.__give().digest()
 
     def __len__(self) -> int:
         return self.__len
@@ -62,6 +67,10 @@ class Parts:
     val: Dataset
     sealed: Sealed
     facts: tuple[tuple[str, str], ...]
+
+    def digest(self) -> str:
+        """Digests of the three parts; whatever is swapped in one of them shows."""
+        return "-".join(part.digest() for part in (self.train, self.val, self.sealed))
 
 
 def split(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from automed import files
 from automed.errors import UnknownNameError
 from automed.report.results import Model, Results
 from automed.report.text import (
@@ -29,14 +30,12 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 
 
 def write(results: Results, model_name: str, path: Path) -> None:
-    """Write the card of one model as Markdown, through a temporary neighbour.
+    """Write the card of one model as Markdown.
 
     Raises:
         UnknownNameError: No model of the results has that name.
     """
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(_card(results, _named(results, model_name)), encoding="utf-8")
-    scratch.replace(path)
+    files.replace(path, _card(results, _named(results, model_name)))
 
 
 def _named(results: Results, name: str) -> Model:

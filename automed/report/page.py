@@ -12,6 +12,7 @@ from markupsafe import Markup
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
+from automed import files
 from automed.report import drawing, figures, front_figure, text
 from automed.report.results import Model, Results
 
@@ -27,10 +28,8 @@ MAX_LETTERS = 300
 
 
 def write(results: Results, path: Path) -> None:
-    """Write the report, through a temporary neighbour; file links hold beside the run's files."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(_page(results), encoding="utf-8")
-    scratch.replace(path)
+    """Write the report; file links hold beside the run's files."""
+    files.replace(path, _page(results))
 
 
 def _page(results: Results) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from automed import files
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -144,10 +146,8 @@ class Results:
         return pd.DataFrame(rows)
 
     def save(self, path: Path) -> None:
-        """Write JSON through a temporary neighbour, so that no half-written file is left."""
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
-        scratch.replace(path)
+        """Write JSON."""
+        files.replace(path, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Results":

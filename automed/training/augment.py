@@ -7,8 +7,6 @@ import torch
 from monai.data import set_track_meta
 from monai.transforms import RandFlip, RandRotate90, RandScaleIntensity, RandShiftIntensity
 
-from automed.errors import UnknownNameError
-
 SLAB = 16
 """Samples that share one random draw: a transform costs Python time per call, not per pixel."""
 
@@ -18,17 +16,13 @@ set_track_meta(False)  # no affine and no history to carry along: plain tensors 
 class Augmentation:
     """Named augmentations of images in [0, 1].
 
-    Names: "flip" mirrors along each axis, "rotate90" turns by quarters in the last two axes
-    where those are of one length, "intensity" scales and shifts a little.
+    Names are those of `automed.task.AUGMENTATIONS`: "flip" mirrors along each axis, "rotate90"
+    turns by quarters in the last two axes where those are of one length, "intensity" scales and
+    shifts a little.
     """
 
     def __init__(self, names: Iterable[str], size: tuple[int, ...]) -> None:
-        """Set them up for images of this size.
-
-        Raises:
-            UnknownNameError: No such augmentation.
-        """
-        names, axes = tuple(names), range(len(size))
+        axes = range(len(size))
         square = len(size) > 1 and size[-1] == size[-2]
         moves = {
             "flip": [RandFlip(prob=0.5, spatial_axis=axis) for axis in axes],
@@ -40,9 +34,6 @@ class Augmentation:
                 RandShiftIntensity(offsets=0.05, prob=0.5),
             ],
         }
-        for name in names:
-            if name not in moves | tints:
-                raise UnknownNameError("augmentation", name, moves | tints)
         self._moves = [transform for name in names for transform in moves.get(name, ())]
         self._tints = [transform for name in names for transform in tints.get(name, ())]
 

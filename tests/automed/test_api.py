@@ -16,6 +16,7 @@ from automed.errors import UnknownNameError
 from automed.evaluate import memo_key
 from automed.record import Record
 from automed.session import known_latencies
+from automed.trial import BASELINE, Outcome, Trial
 
 NODULE3D = (
     Path(__file__).parents[2].parent
@@ -173,12 +174,21 @@ def test_who_watches_gets_every_trial(run, looked_on):
     assert any("sealed" in step for step in looked_on.steps)
 
 
-def test_a_trial_is_known_again_by_its_own_latency(run):
-    """A baseline may have the very graph of a trial; only the trial's timing was told on."""
-    known = known_latencies(run.folder)
-    for trial, outcome in Record.open(run.folder).rows():
-        told = known[memo_key(outcome.graph, "onnx")]["latency_ms"]
-        assert told == outcome.costs["latency_ms"], trial.name
+def test_a_trial_is_known_again_by_its_own_latency(tmp_path):
+    """Trials that differ in dropout have one graph, and perhaps that of a baseline."""
+    space = registry.space(("vgg",), "classification")
+    record = Record.create(tmp_path, "t", {"auc": "maximize", "latency_ms": "minimize"}, {})
+    for number, dropout in enumerate((0.0, 0.2)):
+        point = {"family": "vgg", **registry.family("vgg")(dropout=dropout).config()}
+        trial = Trial(number, "vgg", point, 0, name=f"vgg-{number:03d}")
+        record.write(trial, Outcome(costs={"latency_ms": 1.0 + number}, graph="g"), space)
+    baseline = Trial(0, "vgg", {}, 0, BASELINE, "cnn5")
+    record.write(baseline, Outcome(costs={"latency_ms": 9.0}, graph="g"), space)
+    known = known_latencies(tmp_path)
+    told = {name: known[memo_key("g", "onnx", name)]["latency_ms"] for name in ("vgg-000", "cnn5")}
+    assert told == {"vgg-000": 1.0, "cnn5": 9.0}
+    assert known[memo_key("g", "onnx", "vgg-001")] == {"latency_ms": 2.0}
+    assert known[memo_key("g", "onnx")] == {"latency_ms": 2.0}, "a strategy is told of trials only"
 
 
 def test_no_trial_sees_the_sealed_part(run, tmp_path):

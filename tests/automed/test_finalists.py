@@ -256,3 +256,26 @@ def test_a_model_that_cannot_be_exported_is_named_and_the_others_stay(parts, tra
     )
     assert failures == ["vgg-007 is broken"]
     assert [f.name for f in given] == list(CLASSICAL)
+
+
+def test_whatever_an_exporter_or_a_converter_raises_costs_its_model_only(
+    parts, trained, monkeypatch
+):
+    def broken(*arguments, **options):
+        raise RuntimeError("no operator for /home/somebody/net.py\nand much more")
+
+    trial, outcome = trained
+    monkeypatch.setattr("skl2onnx.to_onnx", broken)
+    given, failures = exported(
+        JOB, parts.train, parts.val, [trained], lambda _: outcome.checkpoint, {}, lambda _: None
+    )
+    assert [f.name for f in given] == [trial.name]
+    assert failures == [f"{name}: RuntimeError: no operator for net.py" for name in CLASSICAL]
+    monkeypatch.setattr("torch.onnx.export", broken)
+    given, failures = exported(
+        JOB, parts.train, parts.val, [trained], lambda _: outcome.checkpoint, {}, lambda _: None
+    )
+    assert given == []
+    assert "net.py" in failures[0]
+    assert "/home" not in failures[0]
+    assert "\n" not in failures[0]

@@ -357,3 +357,10 @@ def test_nodule_volumes():
     rated = npz.read(str(NODULE3D), keys | {"labels": "malignant"})
     assert "33 of 108 rows left out: no label" in rated.notes
     assert len(rated.sample.target.classes) == 2
+
+
+def test_roles_answer_to_their_usual_names_as_in_a_table(tmp_path):
+    path = saved(tmp_path, images=images(12, 20, 24), texture=labels(), whose=np.arange(12) // 2)
+    dataset = npz.read(path, {"Labels": "texture", "patient": "whose"})
+    np.testing.assert_array_equal(dataset.truth, labels())
+    np.testing.assert_array_equal(dataset.groups, np.arange(12) // 2)

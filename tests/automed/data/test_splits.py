@@ -210,13 +210,14 @@ def test_all_parts_carry_one_spec_and_the_window_is_the_trainings():
     assert chosen.window == (1.0, 2.0)
 
 
-def test_the_seal_shows_nothing_but_its_length():
+def test_the_seal_shows_nothing_but_its_length_and_a_digest():
     dataset = made([0, 1] * 10)
     sealed = Sealed(dataset)
     assert len(sealed) == 20
     assert repr(sealed) == "Sealed(20 samples)"
     assert sealed.open() is dataset
-    assert [name for name in dir(sealed) if not name.startswith("_")] == ["open"]
+    assert [name for name in dir(sealed) if not name.startswith("_")] == ["digest", "open"]
+    assert sealed.digest() == dataset.digest()
     assert not hasattr(sealed, "__dict__")
     assert not any(isinstance(getattr(sealed, n), np.ndarray | Dataset) for n in dir(sealed))
     with pytest.raises(TypeError):

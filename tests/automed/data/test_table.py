@@ -113,7 +113,7 @@ def test_volumes(tmp_path):
         ("path,label\nimg/0.png,a\nlist.csv,b\n", {}, "row 3: the image is of no known format"),
         ("path,label\nimg/0.png,a\nSMITH.png\n", {}, "row 3 has 1 fields where the header has 2"),
         ("where,label\nimg/0.png,a\n", {}, "no column named path or image or file or filename"),
-        ("path,what\nimg/0.png,a\n", {}, "the header has path, what: say which"),
+        ("path,what\nimg/0.png,a\n", {}, "it holds path, what: say which"),
         ("path,label\nimg/0.png,a\n", {"label": "x"}, "no column named x for the labels"),
         ("path,label\nimg/0.png,a\n", {"colour": "x"}, "no role named colour; roles are images"),
         ("path,label,label\nimg/0.png,a,b\n", {}, "two columns share a heading"),
