@@ -244,7 +244,7 @@ def test_keys_that_name_no_array_list_those_there_are(cli, here, tmp_path):
     told = cli("search", "--data", npz(tmp_path), "--keys", "images=volumes")
     assert_one_line(told, "it holds images, labels")
     told = cli("search", "--data", npz(tmp_path), "--keys", "pictures=images")
-    assert_one_line(told, "roles are images, labels")
+    assert_one_line(told, "roles are images, signals")
     assert not list(here.iterdir())
 
 
