@@ -4,9 +4,10 @@ import functools
 import hashlib
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, 
     machine it was made on.
     """
     _reuse_operator_table()
+    _lock_progress_bars_within_the_process()
     model = model.cpu().eval()
     with _quiet():
         program: Any = torch.onnx.export(
@@ -132,6 +134,18 @@ def _reuse_operator_table() -> None:
     if table is not None and build is not None:
         cached: Any = functools.cache(build)
         table.from_torchlib = classmethod(cached)
+
+
+@functools.cache
+def _lock_progress_bars_within_the_process() -> None:
+    """PyTorch's tracer opens a tqdm bar, whose own lock is a semaphore of the whole machine.
+
+    A worker that is told to leave at once would leave that behind.
+    """
+    with suppress(ImportError):
+        from tqdm import tqdm
+
+        tqdm.set_lock(threading.RLock())
 
 
 @contextmanager
