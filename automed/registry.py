@@ -31,7 +31,10 @@ ROWS: dict[str, dict[str, str]] = {
         "classification": "automed.problems.classification",
         "segmentation": "automed.problems.segmentation",
     },
-    "recipe": {"gradient": "automed.training.recipes.gradient"},
+    "recipe": {
+        "gradient": "automed.training.recipes.gradient",
+        "closed-form": "automed.training.recipes.closed_form",
+    },
     "format": {
         "phantom": "automed.data.phantom",
         "npz": "automed.data.npz",

@@ -36,8 +36,7 @@ class Classification:
         import torch
         from torch import nn
 
-        counts = np.bincount(truth, minlength=len(target.classes)).clip(1)
-        weights = np.sqrt(counts.mean() / counts)
+        weights = class_weights(truth, target)
         return nn.CrossEntropyLoss(
             torch.tensor(weights, dtype=torch.float32), label_smoothing=smoothing
         )
@@ -69,6 +68,13 @@ class Classification:
             "balanced_accuracy": np.mean(recalls, axis=0),
             "sensitivity": np.mean([sensitivity for _, sensitivity in ranked], axis=0),
         }
+
+
+def class_weights(truth: NDArray[Any], target: TargetSpec) -> NDArray[np.float64]:
+    """The weight of each class, 1 where all are equally frequent."""
+    counts = np.bincount(truth, minlength=len(target.classes)).clip(1)
+    weights: NDArray[np.float64] = np.sqrt(counts.mean() / counts)
+    return weights
 
 
 def _ranked(

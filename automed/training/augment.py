@@ -7,6 +7,9 @@ import torch
 from monai.data import set_track_meta
 from monai.transforms import RandFlip, RandRotate90, RandScaleIntensity, RandShiftIntensity
 
+from automed.sample import SampleSpec
+from automed.training.tensors import Part
+
 SLAB = 16
 """Samples that share one random draw: a transform costs Python time per call, not per pixel."""
 
@@ -64,6 +67,23 @@ class Augmentation:
             for whole, slab in zip(augmented, slabs, strict=True):
                 whole[rows] = slab.to(whole.dtype)
         return augmented
+
+    def part(
+        self, part: Part, sample: SampleSpec, seed: int
+    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Inputs and truth of an epoch; what lies on the images' grid moves with them."""
+        kinds = [spec.kind for spec in sample.inputs]
+        images = [x for x, kind in zip(part.inputs, kinds, strict=True) if kind == "image"]
+        if not images:
+            return part.inputs, part.truth
+        on_grid = [] if sample.target.kind == "label" else [part.truth]
+        joined, *moved = self.epoch(torch.cat(images, 1), seed, on_grid)
+        split = iter(torch.split(joined, [x.shape[1] for x in images], 1))
+        inputs = zip(part.inputs, kinds, strict=True)
+        return (
+            tuple(next(split) if kind == "image" else x for x, kind in inputs),
+            moved[0] if moved else part.truth,
+        )
 
     def _slab(self, slabs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         image = _applied(self._moves, torch.cat([s.flatten(0, 1).float() for s in slabs]))

@@ -12,7 +12,7 @@ from torch import nn
 from automed.problems import Problem
 from automed.task import Training
 from automed.training.augment import Augmentation
-from automed.training.recipes import Fit, TrainingFailure
+from automed.training.recipes import Fit, TrainingFailure, saved
 from automed.training.tensors import Part, Tensors
 
 EVALUATION_BATCH = 256
@@ -118,7 +118,7 @@ class _Run:
     def _steps(self, order: torch.Tensor, epoch: int, stream: int) -> float:
         self.network.train()
         part, device = self.tensors.train, self.tensors.device.type
-        inputs, truth = self._augmented(part, stream)
+        inputs, truth = self.augment.part(part, self.tensors.sample, stream)
         total = torch.zeros((), device=self.tensors.device)
         for step in range(self.steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
@@ -134,23 +134,6 @@ class _Run:
         if not math.isfinite(mean):
             raise TrainingFailure(f"the loss became {mean} in epoch {epoch + 1}")
         return mean
-
-    def _augmented(self, part: Part, stream: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """Inputs and truth of an epoch; what lies on the image's grid moves with the image."""
-        kinds = [spec.kind for spec in self.tensors.sample.inputs]
-        images = [x for x, kind in zip(part.inputs, kinds, strict=True) if kind == "image"]
-        if not images:
-            return part.inputs, part.truth
-        on_grid = [] if self.problem.target == "label" else [part.truth]
-        channels = [x.shape[1] for x in images]
-        joined = images[0] if len(images) == 1 else torch.cat(images, 1)
-        joined, *moved = self.augment.epoch(joined, stream, on_grid)
-        split = iter(torch.split(joined, channels, 1))
-        inputs = zip(part.inputs, kinds, strict=True)
-        return (
-            tuple(next(split) if kind == "image" else x for x, kind in inputs),
-            moved[0] if moved else part.truth,
-        )
 
     def _set_rate(self, step: int) -> None:
         """Linear warm-up, then half a cosine down to zero at the end of the full schedule."""
@@ -179,11 +162,11 @@ class _Run:
 
     def kept(self) -> bytes:
         """The best epoch's weights alone."""
-        return _saved({"kept": self.best_weights})
+        return saved({"kept": self.best_weights})
 
     def state(self) -> bytes:
         """Everything that continuing needs."""
-        return _saved(
+        return saved(
             {
                 "kept": self.best_weights,
                 "network": self.network.state_dict(),
@@ -202,9 +185,3 @@ class _Run:
         self.optimizer.load_state_dict(loaded["optimizer"])
         self.curve, self.best = loaded["curve"], loaded["best"]
         self.best_weights = loaded["kept"]
-
-
-def _saved(content: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()
