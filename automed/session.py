@@ -59,6 +59,7 @@ class Session:
             raise UnknownNameError("metric", task.score, metrics)
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
+        registry.require_answering(task)
         self._space = registry.space(task.families, task.problem)
         self._job = self._make_job()
 

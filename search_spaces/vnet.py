@@ -22,6 +22,8 @@ class VNet(SkipFamily):
     Source: Milletari et al. 2016, arXiv:1606.04797.
     """
 
+    width: int = integer(4, 32, step=4, default=12)
+    """Channels of the first stage; decoder stages make theirs wide."""
     depth: int = integer(1, 3, default=3)
     """Convolutions in the coarsest stages; the n-th finest has no more than n."""
     upsampling: str = choice("nearest", "linear", "transposed", default="transposed")
