@@ -10,7 +10,7 @@ from automed.errors import UnknownNameError
 from automed.plan import DEFAULT_STRATEGY, Plan
 from automed.run import RESULTS_FILE, Run
 from automed.session import Session, Silent, Watch
-from automed.task import CLASSICAL, COSTS, Direction, Task
+from automed.task import COSTS, Direction, Task
 
 __all__ = ["Run", "resume", "search"]
 
@@ -83,7 +83,8 @@ def search(
     if wanted := tuple(objectives):
         changes["objectives"] = _directions(chosen, wanted)
     if baselines is not None:
-        every = (*CLASSICAL, *chosen.networks)
+        problem = registry.part("problem", chosen.problem).PROBLEM
+        every = (*problem.classical, *chosen.networks)
         asked = tuple(baselines)
         changes["baselines"] = every if asked == ("all",) else asked
     plan = Plan(

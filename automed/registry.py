@@ -152,6 +152,24 @@ def require_serving(task: Task, sample: SampleSpec) -> None:
             )
 
 
+def require_answering(task: Task) -> None:
+    """Refuse baselines that cannot answer the task's problem, before anything is searched.
+
+    Raises:
+        TaskError: One of the task's baselines cannot.
+    """
+    classical = part("problem", task.problem).PROBLEM.classical
+    able = [
+        *classical,
+        *(n for n, net in task.networks.items() if task.problem in family(net["family"]).problems),
+    ]
+    for name in task.baselines:
+        if name not in able:
+            raise TaskError(
+                f"baseline {name} is not for {task.problem}; these are: {', '.join(able)}"
+            )
+
+
 def space(families: tuple[str, ...], problem: str) -> dict[str, Parameter]:
     """The joint space of some families.
 

@@ -65,6 +65,7 @@ class Session:
         self._require_families()
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
+        registry.require_answering(task)
         self._space = registry.space(task.families, task.problem)
         self._job = self._make_job()
 

@@ -167,4 +167,4 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
     return task
 
 
-CLASSICAL = ("logistic-regression", "random-forest")
+CLASSICAL = ("logistic-regression", "random-forest", "threshold")

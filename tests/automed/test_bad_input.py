@@ -179,6 +179,7 @@ OPTIONS = {
     ("--objective", "latency"): "did you mean 'latency_ms'?",
     ("--objective", "latency_ms"): "name a score too",
     ("--baselines", "resnet-18"): "did you mean 'resnet18'?",
+    ("--baselines", "threshold"): "threshold is not for classification",
     ("--max-latency", "quick"): "2ms, 500us or 0.1s",
     ("--max-latency", "2"): "2ms, 500us or 0.1s",
     ("--max-latency", "0ms"): "2ms, 500us or 0.1s",

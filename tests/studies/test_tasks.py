@@ -10,7 +10,7 @@ from automed import registry
 from automed.evaluate import architecture, network_of
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.space import joint
-from automed.task import CLASSICAL, COSTS, Task
+from automed.task import COSTS, Task
 from automed.trial import BASELINE, Trial
 
 FILES = sorted(Path(str(files("automed.studies"))).rglob("*.yaml"))
@@ -48,10 +48,11 @@ def test_its_parts_exist(path: Path) -> None:
     task = Task.read(path)
     assert task.name == path.stem
     assert task.title
-    metrics = registry.part("problem", task.problem).PROBLEM.metrics
-    assert set(task.objectives) <= {*metrics, *COSTS}
+    problem = registry.part("problem", task.problem).PROBLEM
+    assert set(task.objectives) <= {*problem.metrics, *COSTS}
     assert set(task.families) <= set(registry.names("family"))
-    assert set(task.baselines) <= {*task.networks, *CLASSICAL}
+    assert set(task.baselines) <= {*task.networks, *problem.classical}
+    registry.require_answering(task)
     assert registry.space(task.families, task.problem) == joint(
         {name: registry.family(name).space() for name in task.families}
     )
