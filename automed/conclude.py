@@ -99,7 +99,7 @@ def conclude(
     return Results(
         task=task.name,
         title=task.title,
-        simulated=SIMULATED if parts.train.simulated else None,
+        simulated=parts.train.simulated or None,
         score=task.score,
         objectives=dict(task.objectives),
         limits=dict(task.limits),
@@ -113,12 +113,6 @@ def conclude(
         comparisons=judge.comparisons(models, task.score),
         resampled_by="image" if parts.train.groups is None else "patient",
     )
-
-
-SIMULATED = (
-    "The images are simulated: a procedural phantom of the lung, no patient stands behind them. "
-    "Scores on it say nothing about real scans; give your own with --data."
-)
 
 
 def metadata(job: Job, parts: Parts) -> dict[str, str]:
@@ -141,7 +135,7 @@ def metadata(job: Job, parts: Parts) -> dict[str, str]:
             }
         ),
         "training_data": parts.train.digest(),
-        "simulated": json.dumps(parts.train.simulated),
+        "simulated": json.dumps(bool(parts.train.simulated)),
         "notice": NOTICE,
     }
 

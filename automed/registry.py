@@ -37,9 +37,11 @@ ROWS: dict[str, dict[str, str]] = {
     },
     "format": {
         "phantom": "automed.data.phantom",
+        "demo": "automed.data.demo",
         "npz": "automed.data.npz",
         "table": "automed.data.table",
-        "folder": "automed.data.image_folder",
+        "image-pairs": "automed.data.image_pairs",
+        "folder": "automed.data.image_folder",  # any folder: it is asked last
     },
 }
 KINDS = ("task", "family", *ROWS)
@@ -49,7 +51,10 @@ _TASKS = "automed.studies"
 
 @cache
 def places(kind: str) -> dict[str, str]:
-    """Every known name of a kind, with the module (or task file) behind it."""
+    """Every known name of a kind, with the module (or task file) behind it.
+
+    Formats come in the order in which a source is offered to them, others in that of their names.
+    """
     found: dict[str, str] = {}
     if kind == "family":
         folder = files(_FAMILIES)
@@ -62,7 +67,8 @@ def places(kind: str) -> dict[str, str]:
     else:
         found = dict(ROWS[kind])
     theirs = {e.name: e.value for e in entry_points(group=f"automed.{kind}")}
-    return dict(sorted((theirs | found).items()))  # nobody replaces a part of ours unseen
+    every = theirs | found  # nobody replaces a part of ours unseen
+    return every if kind == "format" else dict(sorted(every.items()))
 
 
 def names(kind: str) -> list[str]:

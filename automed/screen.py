@@ -71,7 +71,7 @@ class Screen:
         self._plan = plan
         lines = [Text(plan.task.title, "bold"), Text(parts.train.description)]
         if parts.train.simulated:
-            lines.append(Text("The images are simulated; give your own with --data.", "yellow"))
+            lines.append(Text(parts.train.simulated, "yellow"))
         facts = [f"{label}: {text}" for label, text in parts.facts]
         facts.append(
             f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
@@ -185,7 +185,7 @@ def tell(run: "Run", console: Console | None = None) -> None:
     results = run.results
     label = metric_label(results.score, inline=True)
     if results.simulated:
-        console.print("[yellow]Simulated images: no patient stands behind these scores.[/yellow]")
+        console.print(Text(results.simulated, "yellow"))
     console.print(_table(results, label))
     if not results.complete:
         console.print(

@@ -28,7 +28,7 @@ def plan():
 
 @pytest.fixture
 def parts():
-    train = SimpleNamespace(description="12 samples", simulated=False)
+    train = SimpleNamespace(description="12 samples", simulated="")
     return SimpleNamespace(train=train, facts=(("classes", "3 [benign], 9 [bold]"),))
 
 
