@@ -30,6 +30,7 @@ class Plan:
         address: Of a Ray cluster to join.
         hours: Wall time to search, or None.
         latencies: Run folder whose timings are used again, or None.
+        examples: Whether the report shows pictures of validation samples.
     """
 
     task: Task
@@ -46,6 +47,7 @@ class Plan:
     address: str | None = None
     hours: float | None = None
     latencies: str | None = None
+    examples: bool = True
 
     def settings(self) -> dict[str, Any]:
         """Plain JSON values; `from_settings` is the inverse."""

@@ -70,7 +70,7 @@ class Screen:
         self._plan = plan
         lines = [Text(plan.task.title, "bold"), Text(parts.train.description)]
         if parts.train.simulated:
-            lines.append(Text("The images are simulated; give your own with --data.", "yellow"))
+            lines.append(Text("The data is simulated; give your own with --data.", "yellow"))
         facts = [f"{label}: {text}" for label, text in parts.facts]
         facts.append(
             f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
@@ -103,7 +103,8 @@ class Screen:
                 self._progress.advance(self._bar)
             if outcome.state == "complete":
                 self._values.append([outcome.value(name) for name in task.objectives])
-                best = max(row[list(task.objectives).index(task.score)] for row in self._values)
+                seen = [row[list(task.objectives).index(task.score)] for row in self._values]
+                best = min(seen) if task.objectives[task.score] == "minimize" else max(seen)
                 self._best = f"best {metric_label(task.score, inline=True)} {best:.3f}"
         if not self._console.is_terminal:
             self._console.print(self._line(trial, outcome), highlight=False, markup=False)
@@ -174,7 +175,7 @@ def tell(run: "Run", console: Console | None = None) -> None:
     results = run.results
     label = metric_label(results.score, inline=True)
     if results.simulated:
-        console.print("[yellow]Simulated images: no patient stands behind these scores.[/yellow]")
+        console.print("[yellow]Simulated data: no patient stands behind these scores.[/yellow]")
     console.print(_table(results, label))
     if not results.complete:
         console.print(

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from automed import __version__, loop, registry
-from automed.errors import BudgetError, RunError, UnknownNameError
+from automed.errors import BudgetError, RunError, TaskError, UnknownNameError
 from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
+from automed.task import COSTS
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -54,9 +55,15 @@ class Session:
         self._maker = registry.part("strategy", plan.strategy)
         self._executors = registry.part("executor", plan.executor)
         registry.part("exporter", plan.exporter)
-        metrics = registry.part("problem", task.problem).PROBLEM.metrics
-        if task.score not in metrics:
-            raise UnknownNameError("metric", task.score, metrics)
+        problem = registry.part("problem", task.problem).PROBLEM
+        if task.score not in problem.metrics:
+            raise UnknownNameError("metric", task.score, problem.metrics)
+        less = {*COSTS, *problem.errors}
+        for name, direction in task.objectives.items():
+            if direction != (wanted := "minimize" if name in less else "maximize"):
+                raise TaskError(
+                    f"{task.name}: objectives: {direction} {name}; write {name}: {wanted}"
+                )
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
         self._space = registry.space(task.families, task.problem)
@@ -130,6 +137,7 @@ class Session:
             record.checkpoint,
             folder,
             complete=complete,
+            examples=self._plan.examples,
             facts=self._facts(seconds),
             step=self._watch.step,
         )
