@@ -127,8 +127,8 @@ def conclude(
 
 
 SIMULATED = (
-    "The data is simulated: a procedural phantom, no patient stands behind it. "
-    "Scores on it say nothing about real patients; give your own data with --data."
+    "The images are simulated: a procedural phantom of the lung, no patient stands behind them. "
+    "Scores on it say nothing about real scans; give your own with --data."
 )
 
 

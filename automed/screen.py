@@ -70,7 +70,7 @@ class Screen:
         self._plan = plan
         lines = [Text(plan.task.title, "bold"), Text(parts.train.description)]
         if parts.train.simulated:
-            lines.append(Text("The data is simulated; give your own with --data.", "yellow"))
+            lines.append(Text("The images are simulated; give your own with --data.", "yellow"))
         facts = [f"{label}: {text}" for label, text in parts.facts]
         facts.append(
             f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
@@ -175,7 +175,7 @@ def tell(run: "Run", console: Console | None = None) -> None:
     results = run.results
     label = metric_label(results.score, inline=True)
     if results.simulated:
-        console.print("[yellow]Simulated data: no patient stands behind these scores.[/yellow]")
+        console.print("[yellow]Simulated images: no patient stands behind these scores.[/yellow]")
     console.print(_table(results, label))
     if not results.complete:
         console.print(

@@ -234,7 +234,7 @@ class Session:
             ("automed", __version__),
             ("libraries", f"torch {torch.__version__}, optuna {optuna.__version__}"),
             ("latency", f"host CPU: {latency.processor()}, {RUNTIME}, batch 1"),
-            ("training", f"{device_name()}, {plan.num_workers} workers, {plan.executor}"),
+            ("training", f"{device_name()}, workers: {plan.num_workers}, {plan.executor}"),
             (
                 "strategy",
                 f"{plan.strategy}, {plan.task.budget.trials} trials of at most "

@@ -109,7 +109,7 @@ def split(
 
 def _codes(dataset: Dataset, seed: int, fractions: tuple[float, float, float]) -> tuple[Codes, str]:
     """The part of each row, and how it was come by."""
-    by = "image" if dataset.groups is None else "patient"
+    by = "sample" if dataset.groups is None else "patient"
     delivered = () if dataset.split is None else tuple(p for p in PARTS if p in dataset.split)
     if dataset.split is None or delivered == ("train",):
         codes = _cut(dataset, np.arange(len(dataset)), seed, fractions)
@@ -268,7 +268,7 @@ def _foreground_shares(dataset: Dataset, codes: Codes) -> str:
     return "; ".join(
         f"{part}: "
         + ", ".join(
-            f"{(dataset.truth[codes == code] == k).mean():.2%} {name}"
+            f"{100 * (dataset.truth[codes == code] == k).mean():.2f} % {name}"
             for k, name in enumerate(classes, start=1)
         )
         for code, part in enumerate(PARTS)

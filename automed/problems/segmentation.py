@@ -123,6 +123,8 @@ def _dice(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[n
 
 
 def _hd95(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:
+    import warnings
+
     import torch
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 
@@ -134,9 +136,10 @@ def _hd95(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[n
     for row in np.flatnonzero(in_both):
         crop = _around(found_NS[row] | there_NS[row])
         pair = (torch.from_numpy(m[row][crop])[None, None] for m in (found_NS, there_NS))
-        distances[row] = float(
-            compute_hausdorff_distance(*pair, include_background=True, percentile=95)
-        )
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # MONAI of itself
+            distances[row] = float(
+                compute_hausdorff_distance(*pair, include_background=True, percentile=95)
+            )
     return distances
 
 

@@ -24,12 +24,13 @@ from automed.report.drawing import (
     nothing,
     padded,
     palette,
+    score_title,
     searched,
     timed,
     trial_text,
 )
 from automed.report.results import Model, Results
-from automed.report.text import metric_title, significant
+from automed.report.text import significant
 
 HEIGHT = 560
 MARGIN = {"l": 64, "r": 14, "t": 12, "b": 54}
@@ -100,9 +101,8 @@ class _Axes:
 
     def down(self, value: float) -> float:
         """A score in pixels from the plot's top."""
-        return (
-            (self.high - max(self.sign * value, self.edge)) / (self.high - self.low) * PLOT_HEIGHT
-        )
+        share = (self.high - self.sign * self.drawn(value)) / (self.high - self.low)
+        return share * PLOT_HEIGHT
 
     def shows(self, value: float) -> bool:
         """A score is not beyond the bottom."""
@@ -227,7 +227,7 @@ def _draw_axes(figure: go.Figure, axes: _Axes, results: Results) -> None:
     figure.update_yaxes(
         range=[axes.sign * axes.low, axes.sign * axes.high],
         tickvals=scores,
-        title_text=f"{metric_title(results, results.score)}, validation part",
+        title_text=score_title(results),
         **GRID,
     )
 

@@ -90,7 +90,7 @@ class Results:
     Attributes:
         task: Name of the task.
         title: The task in one line.
-        simulated: A sentence that says so when the data is simulated, else None.
+        simulated: A sentence that says so when the images are simulated, else None.
         score: Name of the accuracy objective, for example "auc".
         objectives: Objective name to "maximize" or "minimize", in order.
         limits: Limit name to its bound, for example {"latency_ms": 2.0}.

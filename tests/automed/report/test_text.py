@@ -14,6 +14,8 @@ from automed.report.results import Results
         (text.metric_label("macro_f1"), "Macro F1"),
         (text.metric_label("macro_f1", inline=True), "macro F1"),
         (text.metric_label("auc", inline=True), "AUC"),
+        (text.metric_label("dice", inline=True), "Dice"),
+        (text.metric_label("hd95"), "HD95"),
         (text.cost_label("latency_p95_ms"), "latency p95"),
         (text.cost_label("size_bytes"), "size"),
         (text.cost_text("latency_ms", 2.0), "2 ms"),
