@@ -69,6 +69,7 @@ def _page(results: Results) -> str:
         broken=broken[:MAX_REASONS],
         num_broken=len(broken),
         reasons={t["number"]: _reason(t) for t in broken},
+        with_baselines=any(t["origin"] != "search" for t in results.trials),
         methods=any(m.family != m.name for m in results.baselines),
         opened=any(m.sealed for m in results.models),
         bounds=text.bounds(results),

@@ -11,9 +11,9 @@ NOT_CLINICAL = (
     "Not for clinical use: a research result, not a medical device; nothing here was validated "
     "on patients for diagnosis or treatment."
 )
-_ACRONYMS = {"auc", "auprc", "roc", "iou", "f1", "mae", "mse", "rmse", "mcc", "ece", "macs"}
+_ACRONYMS = {"auc", "auprc", "roc", "iou", "f1", "mae", "mse", "rmse", "mcc", "ece"}
 _ACRONYMS |= {"hd95", "assd", "psnr", "ssim"}
-_NAMES = {"dice": "Dice"}
+_NAMES = {"dice": "Dice", "macs": "MACs"}
 
 
 def metric_label(name: str, *, inline: bool = False) -> str:

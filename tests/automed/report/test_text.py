@@ -18,6 +18,7 @@ from automed.report.results import Results
         (text.metric_label("hd95"), "HD95"),
         (text.cost_label("latency_p95_ms"), "latency p95"),
         (text.cost_label("size_bytes"), "size"),
+        (text.cost_label("macs"), "MACs"),
         (text.cost_text("latency_ms", 2.0), "2 ms"),
         (text.cost_text("size_bytes", 2e6), "2 MB"),
         (text.cost_text("params", 1500), "1.5 k"),
