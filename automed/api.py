@@ -37,6 +37,7 @@ def search(
     address: str | None = None,
     cpus: float = 1.0,
     gpus: float = 0.0,
+    examples: bool = True,
     watch: Watch | None = None,
 ) -> Run:
     """Search a task for the front of accuracy against latency, and export what lies on it.
@@ -62,6 +63,7 @@ def search(
         address: Ray cluster to join.
         cpus: Cores a trial takes on a cluster.
         gpus: GPUs a trial takes on a cluster; fractions share one.
+        examples: Whether results and report show pictures of a few validation samples.
         watch: Told what happens.
 
     Returns:
@@ -102,6 +104,7 @@ def search(
         hours=hours,
         latencies=None if latencies is None else _absolute(latencies),
         own_limits=tuple(limits or ()),
+        examples=examples,
     )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out is not None else Path("runs") / f"{chosen.name}-{stamp}"
@@ -125,11 +128,12 @@ def resume(folder: str | Path, *, watch: Watch | None = None) -> Run:
 
 
 def _directions(task: Task, names: Iterable[str]) -> dict[str, Direction]:
-    metrics = registry.part("problem", task.problem).PROBLEM.metrics
+    problem = registry.part("problem", task.problem).PROBLEM
     for name in names:
-        if name not in COSTS and name not in metrics:
-            raise UnknownNameError("objective", name, [*metrics, *COSTS])
-    return {name: "minimize" if name in COSTS else "maximize" for name in names}
+        if name not in COSTS and name not in problem.metrics:
+            raise UnknownNameError("objective", name, [*problem.metrics, *COSTS])
+    less = {*COSTS, *problem.errors}
+    return {name: "minimize" if name in less else "maximize" for name in names}
 
 
 def _absolute(source: str | Path) -> str:

@@ -31,6 +31,7 @@ class Plan:
         hours: Wall time to search, or None.
         latencies: Run folder whose timings are used again, or None.
         own_limits: Names of the limits that the user gave; the others are the task's.
+        examples: Whether the report shows pictures of validation samples.
     """
 
     task: Task
@@ -48,6 +49,7 @@ class Plan:
     hours: float | None = None
     latencies: str | None = None
     own_limits: tuple[str, ...] = ()
+    examples: bool = True
 
     def settings(self) -> dict[str, Any]:
         """Plain JSON values; `from_settings` is the inverse."""

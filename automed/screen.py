@@ -114,7 +114,8 @@ class Screen:
                 self._progress.advance(self._bar)
             if outcome.state == "complete":
                 self._values.append([outcome.value(name) for name in task.objectives])
-                best = max(row[list(task.objectives).index(task.score)] for row in self._values)
+                seen = [row[list(task.objectives).index(task.score)] for row in self._values]
+                best = min(seen) if task.objectives[task.score] == "minimize" else max(seen)
                 self._best = f"best {metric_label(task.score, inline=True)} {best:.3f}"
         if not self._console.is_terminal:
             self._console.print(self._line(trial, outcome), highlight=False, markup=False)

@@ -16,6 +16,7 @@ from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
+from automed.task import COSTS
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -59,9 +60,15 @@ class Session:
         self._maker = registry.part("strategy", plan.strategy)
         self._executors = registry.part("executor", plan.executor)
         registry.part("exporter", plan.exporter)
-        metrics = registry.part("problem", task.problem).PROBLEM.metrics
-        if task.score not in metrics:
-            raise UnknownNameError("metric", task.score, metrics)
+        problem = registry.part("problem", task.problem).PROBLEM
+        if task.score not in problem.metrics:
+            raise UnknownNameError("metric", task.score, problem.metrics)
+        less = {*COSTS, *problem.errors}
+        for name, direction in task.objectives.items():
+            if direction != (wanted := "minimize" if name in less else "maximize"):
+                raise TaskError(
+                    f"{task.name}: objectives: {direction} {name}; write {name}: {wanted}"
+                )
         self._require_families()
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
@@ -138,6 +145,7 @@ class Session:
             record.checkpoint,
             folder,
             complete=complete,
+            examples=self._plan.examples,
             facts=self._facts(seconds),
             step=self._watch.step,
         )
@@ -241,7 +249,7 @@ class Session:
             ("automed", __version__),
             ("libraries", f"torch {torch.__version__}, optuna {optuna.__version__}"),
             ("latency", f"host CPU: {latency.processor()}, {RUNTIME}, batch 1"),
-            ("training", f"{device_name()}, {plan.num_workers} workers, {plan.executor}"),
+            ("training", f"{device_name()}, workers: {plan.num_workers}, {plan.executor}"),
             (
                 "strategy",
                 f"{plan.strategy}, {plan.task.budget.trials} trials of at most "

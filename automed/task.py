@@ -15,7 +15,7 @@ COSTS = {  # what a candidate costs; known before it is trained
     "latency_p95_ms": "95th percentile of its latency, ms",
     "size_bytes": "size of the exported file, bytes",
     "params": "parameters",
-    "macs": "multiply-accumulate operations for one image",
+    "macs": "multiply-accumulate operations for one sample",
 }
 
 
@@ -65,7 +65,7 @@ class Training(_Strict):
 
 
 class Task(_Strict):
-    """What to search for: the images, what counts as good, which families may compete.
+    """What to search for: the data, what counts as good, which families may compete.
 
     Attributes:
         name: The file's name without its ending.
@@ -159,7 +159,9 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
         field = ".".join(map(str, first["loc"])) or "task"
         raise TaskError(f"{where}: {field}: {first['msg']} (given: {first['input']!r})") from error
     if all(name in COSTS for name in task.objectives):
-        raise TaskError(f"{where}: objectives name only costs; name a score too, such as auc")
+        raise TaskError(
+            f"{where}: objectives name only costs; name a score too, such as auc or dice"
+        )
     known = {*task.networks, *CLASSICAL}
     for name in task.baselines:
         if name not in known:

@@ -118,7 +118,7 @@ def split(
 
 def _codes(dataset: Dataset, seed: int, fractions: tuple[float, float, float]) -> tuple[Codes, str]:
     """The part of each row, and how it was come by."""
-    by = "image" if dataset.groups is None else "patient"
+    by = "sample" if dataset.groups is None else "patient"
     delivered = () if dataset.split is None else tuple(p for p in PARTS if p in dataset.split)
     if dataset.split is None or delivered == ("train",):
         codes = _cut(dataset, np.arange(len(dataset)), seed, fractions)
@@ -246,6 +246,8 @@ def _facts(dataset: Dataset, codes: Codes) -> list[tuple[str, str]]:
         facts.append(("patients or scans", _counted(per_part)))
     if dataset.sample.target.kind == "label":
         facts.append(("class share", _class_shares(dataset, codes)))
+    if dataset.sample.target.kind == "mask":
+        facts.append(("foreground share", _foreground_shares(dataset, codes)))
     names = [PARTS[code] for code in codes]
     repeated = repeated_images(dataset.images, names)
     if repeated:
@@ -266,4 +268,17 @@ def _class_shares(dataset: Dataset, codes: Codes) -> str:
     return "; ".join(
         f"{part}: " + ", ".join(f"{s:.2f} {c}" for s, c in zip(share, classes, strict=True))
         for part, share in shares.items()
+    )
+
+
+def _foreground_shares(dataset: Dataset, codes: Codes) -> str:
+    """What share of its places each part gives to the classes but background."""
+    classes = dataset.sample.target.classes[1:]
+    return "; ".join(
+        f"{part}: "
+        + ", ".join(
+            f"{100 * (dataset.truth[codes == code] == k).mean():.2f} % {name}"
+            for k, name in enumerate(classes, start=1)
+        )
+        for code, part in enumerate(PARTS)
     )

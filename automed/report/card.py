@@ -15,6 +15,7 @@ from automed.report.text import (
     count,
     interval_text,
     metric_label,
+    metric_title,
     milliseconds,
     significant,
     size,
@@ -65,7 +66,7 @@ def _card(results: Results, model: Model) -> str:
         f"Family: {_plain(model.family)}.",
         _table(("parameter", "value"), (model.config or {}).items()),
         "## Scores",
-        _scores(model),
+        _scores(results, model),
         f"The intervals are 95 % bootstrap intervals, resampled by {results.resampled_by}. The"
         " search picks on the validation part, so scores there are optimistic. "
         + (
@@ -95,7 +96,7 @@ def _card(results: Results, model: Model) -> str:
     return "\n\n".join(b for b in blocks if b) + "\n"
 
 
-def _scores(model: Model) -> str:
+def _scores(results: Results, model: Model) -> str:
     metrics = sorted({*model.validation, *model.sealed})
     if not metrics:
         return "No scores were recorded."
@@ -103,7 +104,7 @@ def _scores(model: Model) -> str:
         ("metric", "validation", "sealed test"),
         (
             (
-                metric_label(m),
+                metric_title(results, m),
                 interval_text(model.validation.get(m)),
                 interval_text(model.sealed.get(m)) if m in model.sealed else "still sealed",
             )

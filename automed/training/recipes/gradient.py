@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from automed.problems import Problem
+from automed.problems import Problem, sign
 from automed.task import Training
 from automed.training.augment import Augmentation
 from automed.training.recipes import Fit, TrainingFailure, saved
@@ -95,7 +95,7 @@ class _Run:
 
     @property
     def stale(self) -> bool:
-        """The score has not risen for `patience` epochs."""
+        """The score has not become better for `patience` epochs."""
         return len(self.curve) - 1 - self.best >= self.settings.patience
 
     def epoch(self) -> None:
@@ -111,7 +111,8 @@ class _Run:
         truth = self.tensors.val.truth_on_host
         scores = {k: float(v[0]) for k, v in self.problem.scores(outputs, truth).items()}
         self.curve.append({"epoch": number + 1, "loss": loss, **scores})
-        if not self.best_weights or scores[self.score] > self.curve[self.best][self.score]:
+        gain = scores[self.score] - self.curve[self.best][self.score]
+        if not self.best_weights or sign(self.problem, self.score) * gain > 0:
             self.best = number
             self.best_weights = copy.deepcopy(self.network.state_dict())
 
