@@ -1,4 +1,4 @@
-"""Layers that several convolutional families share, in 2D and 3D alike."""
+"""Layers that several convolutional families share, in 1D, 2D and 3D alike."""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Layers:
     convolution is followed by a batch norm, which folds into it at export.
 
     Attributes:
-        dims: Spatial dimensions, 2 or 3.
+        dims: Spatial dimensions, 1 to 3.
         kernel: Extent of the spatial convolutions inside blocks.
         separable: Whether those are depthwise-separable instead of dense.
         activation: Name of the activation.

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -17,6 +18,8 @@ from ._blocks import GlobalMean, Layers
 @dataclass(frozen=True, kw_only=True)
 class ConvFamily(Family):
     """Resize, stem, stages, global average pooling and a linear classifier."""
+
+    dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
 
     width: int = integer(4, 32, step=4, default=16)
     """Channels after the stem."""
@@ -43,13 +46,7 @@ class ConvFamily(Family):
 
     def build(self, sample: SampleSpec) -> nn.Module:
         """The untrained network: windowed image (N, C, *size) in, logits (N, K) out."""
-        layers = Layers(
-            dims=sample.dims,
-            kernel=self.kernel,
-            separable=self.separable,
-            activation=self.activation,
-            attention=self.attention,
-        )
+        layers = self.layers(sample.dims)
         body, features = self.body(layers)
         return nn.Sequential(
             OrderedDict(
@@ -65,6 +62,16 @@ class ConvFamily(Family):
     @abstractmethod
     def body(self, layers: Layers) -> tuple[nn.Module, int]:
         """The stages, from channels(0) channels on, and how many channels they give."""
+
+    def layers(self, dims: int) -> Layers:
+        """What makes the layers of this architecture, for so many spatial dimensions."""
+        return Layers(
+            dims=dims,
+            kernel=self.kernel,
+            separable=self.separable,
+            activation=self.activation,
+            attention=self.attention,
+        )
 
     def channels(self, stage: int) -> int:
         """Channels of a stage, a multiple of four."""
@@ -82,7 +89,7 @@ class ConvFamily(Family):
     def _resize(self, size: tuple[int, ...]) -> nn.Module:
         if self.resolution == 1.0:
             return nn.Identity()
-        mode = {2: "bilinear", 3: "trilinear"}[len(size)]
+        mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
         return nn.Upsample(tuple(round(s * self.resolution) for s in size), mode=mode)
 
     def _stem(self, layers: Layers, image_channels: int) -> nn.Module:
