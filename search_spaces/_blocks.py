@@ -1,4 +1,4 @@
-"""Layers that several convolutional families share, in 2D and 3D alike."""
+"""Layers that several convolutional families share, in 1D, 2D and 3D alike."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from monai.networks.layers.factories import Conv, Norm, Pad, Pool
 from torch import Tensor, nn
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
-LINEAR = {2: "bilinear", 3: "trilinear"}
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """What torch calls linear interpolation, by spatial dimensions."""
 REDUCTION = 4
 """Channels per hidden unit of a squeeze-and-excitation bottleneck."""
@@ -23,7 +23,7 @@ class Layers:
     convolution is followed by a norm; a batch norm folds into it at export.
 
     Attributes:
-        dims: Spatial dimensions, 2 or 3.
+        dims: Spatial dimensions, 1 to 3.
         kernel: Extent of the spatial convolutions inside blocks.
         separable: Whether those are depthwise-separable instead of dense.
         activation: Name of the activation.

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -54,6 +55,8 @@ class Convolutional(Family):
 @dataclass(frozen=True, kw_only=True)
 class ConvFamily(Convolutional):
     """Resize, stem, stages, global average pooling and a linear classifier."""
+
+    dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
 
     stem: str = choice("stride4", "stride2", "full", default="stride2")
     """Resolution after the stem: a 7x7 convolution and max pooling, or a 3x3 convolution."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from automed.data.dataset import Dataset
 from automed.exporters.deployed import ready
@@ -55,6 +56,18 @@ class Tensors:
             x.to(memory_format=self.memory_format) if spec.kind == "image" else x
             for x, spec in zip(inputs, self.sample.inputs, strict=True)
         )
+
+    def laid_out_network(self, network: nn.Module) -> nn.Module:
+        """The network on the device, its convolutions over the whole image in the memory format.
+
+        Module.to would refuse a network of 2D convolutions for the slices of a volume.
+        """
+        network = network.to(self.device)
+        if self.memory_format is not torch.contiguous_format:
+            for weight in network.parameters():
+                if weight.ndim == 2 + self.sample.dims:
+                    weight.data = weight.data.to(memory_format=self.memory_format)
+        return network
 
 
 def training_device() -> torch.device:

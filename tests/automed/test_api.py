@@ -10,7 +10,7 @@ import onnx
 import pandas as pd
 import pytest
 
-from automed import api
+from automed import api, registry
 from automed.errors import UnknownNameError
 from automed.evaluate import memo_key
 from automed.record import Record

@@ -139,7 +139,8 @@ def test_a_family_says_what_it_cannot_take(name: str) -> None:
     for problem in family.problems:
         samples = [SampleSpec(inputs=i, targets=(TARGETS[problem],)) for i in SHAPES.values()]
         refusals += [family.refusal(sample) for sample in samples]
-    assert any(refusals)
+    takes_everything = set(family.dims) == {0, 1, 2, 3} and family.takes_table
+    assert any(refusals) != takes_everything
     assert all(reason.startswith("it takes ") for reason in refusals if reason)
 
 

@@ -64,9 +64,7 @@ class _Run:
         seed: int,
     ) -> None:
         device = tensors.device
-        # memory_format is accepted by Module.to at run time; the stubs know only tensors
-        moved: Any = network.to(device)
-        self.network: nn.Module = moved.to(memory_format=tensors.memory_format)
+        self.network = tensors.laid_out_network(network)
         self.tensors, self.problem, self.settings = tensors, problem, settings
         self.score, self.seed = score, seed
         batch = min(settings.batch, len(tensors.train))

@@ -144,6 +144,13 @@ def test_two_sessions_agree():
         (nn.Conv3d(2, 4, 3, padding=1), (1, 2, 5, 6, 7), 2 * 4 * 27 + 4, 2 * 4 * 27 * 210),
         (nn.Conv3d(4, 4, 3, groups=4), (1, 4, 5, 5, 5), 4 * 27 + 4, 4 * 27 * 27),
         (nn.Linear(20, 7), (1, 20), 147, 140),
+        (nn.GRU(5, 4, batch_first=True), (1, 6, 5), 3 * 4 * (5 + 4 + 2), 6 * 3 * 4 * (5 + 4)),
+        (
+            nn.LSTM(5, 4, 2, bidirectional=True, batch_first=True),
+            (1, 6, 5),
+            2 * 4 * 4 * (5 + 4 + 2) + 2 * 4 * 4 * (8 + 4 + 2),
+            6 * 2 * 4 * 4 * (5 + 4 + 8 + 4),
+        ),
     ],
 )
 def test_counts_of_a_layer_by_hand(layer, shape, params, macs):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from automed import data, registry
 from automed.data.dataset import Dataset
@@ -52,6 +53,15 @@ def test_memory_format_follows_dimensions_and_device():
     assert volume.memory_format is torch.contiguous_format
     flat.train.inputs[0].to(memory_format=flat.memory_format)
     volume.train.inputs[0].to(memory_format=volume.memory_format)
+
+
+def test_only_convolutions_over_the_whole_image_are_laid_out():
+    made = tensors(part(8, 8), part(8, 8), CPU)
+    flat, volume = nn.Conv2d(2, 3, 3), nn.Conv3d(2, 3, 3)
+    network = made.laid_out_network(nn.Sequential(flat, volume, nn.LSTM(3, 4)))
+    assert network[0] is flat
+    assert flat.weight.is_contiguous(memory_format=torch.channels_last)
+    assert volume.weight.is_contiguous()
 
 
 @pytest.mark.gpu
