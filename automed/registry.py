@@ -34,6 +34,7 @@ ROWS: dict[str, dict[str, str]] = {
     "recipe": {
         "gradient": "automed.training.recipes.gradient",
         "closed-form": "automed.training.recipes.closed_form",
+        "layerwise": "automed.training.recipes.layerwise",
     },
     "format": {
         "phantom": "automed.data.phantom",
