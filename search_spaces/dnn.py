@@ -15,7 +15,7 @@ from automed.family import Family
 from automed.sample import InputSpec, SampleSpec
 from automed.space import choice, integer, real
 
-from ._blocks import ACTIVATIONS, GlobalMean, Layers
+from ._blocks import ACTIVATIONS, GlobalMean, Layers, own_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +94,7 @@ class DNN(Family):
             attention="none",
         )
         return nn.Sequential(
+            own_scale(spec),
             layers.conv(spec.channels, self.features // 4, 3, stride=2),
             layers.conv(self.features // 4, self.features // 2, 3, stride=2),
             layers.conv(self.features // 2, self.features, 3, stride=2),
@@ -109,7 +110,7 @@ class DNN(Family):
         pool = Pool["avg", dims](cell, cell, border, count_include_pad=False)
         cells = [(s + 2 * b) // c for s, b, c in zip(spec.size, border, cell, strict=True)]
         return (
-            nn.Sequential(_standardise(spec), pool, nn.Flatten()),
+            nn.Sequential(own_scale(spec), _standardise(spec), pool, nn.Flatten()),
             spec.channels * math.prod(cells),
         )
 
