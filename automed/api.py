@@ -10,7 +10,7 @@ from automed.errors import UnknownNameError
 from automed.plan import DEFAULT_STRATEGY, Plan
 from automed.run import RESULTS_FILE, Run
 from automed.session import Session, Silent, Watch
-from automed.task import CLASSICAL, COSTS, Direction, Task
+from automed.task import COSTS, Direction, Task
 
 __all__ = ["Run", "resume", "search"]
 
@@ -37,6 +37,7 @@ def search(
     address: str | None = None,
     cpus: float = 1.0,
     gpus: float = 0.0,
+    examples: bool = True,
     watch: Watch | None = None,
 ) -> Run:
     """Search a task for the front of accuracy against latency, and export what lies on it.
@@ -62,6 +63,7 @@ def search(
         address: Ray cluster to join.
         cpus: Cores a trial takes on a cluster.
         gpus: GPUs a trial takes on a cluster; fractions share one.
+        examples: Whether results and report show pictures of a few validation samples.
         watch: Told what happens.
 
     Returns:
@@ -70,6 +72,8 @@ def search(
     Raises:
         AutomedError: Something given cannot be used; the message says what would do.
     """
+    from automed.record import require_free
+
     chosen = registry.task(task)
     changes: dict[str, Any] = {
         "budget": chosen.budget.model_dump()
@@ -81,7 +85,8 @@ def search(
     if wanted := tuple(objectives):
         changes["objectives"] = _directions(chosen, wanted)
     if baselines is not None:
-        every = (*CLASSICAL, *chosen.networks)
+        problem = registry.part("problem", chosen.problem).PROBLEM
+        every = (*problem.classical, *chosen.networks)
         asked = tuple(baselines)
         changes["baselines"] = every if asked == ("all",) else asked
     plan = Plan(
@@ -98,9 +103,12 @@ def search(
         address=address,
         hours=hours,
         latencies=None if latencies is None else _absolute(latencies),
+        own_limits=tuple(limits or ()),
+        examples=examples,
     )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(out) if out is not None else Path("runs") / f"{chosen.name}-{stamp}"
+    require_free(folder)
     return Session(plan, watch or Silent()).start(folder, probe=bool(limits))
 
 
@@ -120,11 +128,12 @@ def resume(folder: str | Path, *, watch: Watch | None = None) -> Run:
 
 
 def _directions(task: Task, names: Iterable[str]) -> dict[str, Direction]:
-    metrics = registry.part("problem", task.problem).PROBLEM.metrics
+    problem = registry.part("problem", task.problem).PROBLEM
     for name in names:
-        if name not in COSTS and name not in metrics:
-            raise UnknownNameError("objective", name, [*metrics, *COSTS])
-    return {name: "minimize" if name in COSTS else "maximize" for name in names}
+        if name not in COSTS and name not in problem.metrics:
+            raise UnknownNameError("objective", name, [*problem.metrics, *COSTS])
+    less = {*COSTS, *problem.errors}
+    return {name: "minimize" if name in less else "maximize" for name in names}
 
 
 def _absolute(source: str | Path) -> str:

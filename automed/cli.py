@@ -77,7 +77,7 @@ def search(
     objective: Annotated[
         list[str] | None,
         typer.Option(
-            help="Objective: a score (auc) or a cost (latency_ms, params, macs, "
+            help="Objective: a score (auc, dice) or a cost (latency_ms, params, macs, "
             "size_bytes); repeat for several."
         ),
     ] = None,
@@ -95,7 +95,7 @@ def search(
     ] = None,
     max_macs: Annotated[
         str | None,
-        typer.Option(help="Most multiply-accumulates for one image, for example 20M."),
+        typer.Option(help="Most multiply-accumulates for one sample, for example 20M."),
     ] = None,
     baselines: Annotated[
         str | None,
@@ -122,6 +122,13 @@ def search(
     gpus: Annotated[
         float, typer.Option(min=0.0, help="GPUs of a trial, with Ray; 0.25 lets four share one.")
     ] = 0.0,
+    examples: Annotated[
+        bool,
+        typer.Option(
+            "--examples/--no-examples",
+            help="Whether the report shows a few validation images; they are patient data.",
+        ),
+    ] = True,
 ) -> None:
     """Search a task and export the front of accuracy against latency."""
     from automed import quantities
@@ -165,6 +172,7 @@ def search(
             address=ray_address,
             cpus=cpus,
             gpus=gpus,
+            examples=examples,
             watch=screen,
         )
     _tell(run)
@@ -193,7 +201,9 @@ def report(run: RunFolder) -> None:
 @app.command(epilog="Example: automed export runs/lung-ct-20261122-101500 nodule.onnx")
 def export(
     run: RunFolder,
-    path: Annotated[Path, typer.Argument(help="File or folder to write to.")],
+    path: Annotated[  # no Path, which would lose the slash
+        str, typer.Argument(help="File to write, or folder; one that ends with / is made.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(help="A model of the front; default the chosen one."),
@@ -205,29 +215,65 @@ def export(
     print(api.Run.open(run).export(path, model))
 
 
-@app.command(epilog="Example: automed predict nodule.onnx patch.png")
+@app.command(epilog="Example: automed predict tumour.onnx scan.nii.gz --out mask.nii.gz")
 def predict(
     model: Annotated[Path, typer.Argument(help="An exported .onnx model.")],
-    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or NIfTI images.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="PNG, JPEG or NIfTI images; none for a model of a table alone."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the label map of one image goes: .nii, .nii.gz, or .png in 2D."),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(help="Clinical variables in the order of the data's columns: 61,1,0."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """Class probabilities of images; needs onnxruntime alone, not PyTorch."""
-    from automed.data.pixels import read
+    """What a model says: class probabilities, or a label map; needs no PyTorch."""
+    from automed import quantities
+    from automed.data import label_map, pixels
     from automed.errors import DataError
     from automed.exporters.onnx_runtime import Model
+    from automed.predict import predict
+    from automed.report.text import significant
 
     if not model.is_file():
         raise DataError(f"no model at {model}; give an exported .onnx file")
     loaded = Model(model)
-    card = loaded.card()
-    told = {str(path): loaded.predict(read(path).pixels) for path in images}
+    card, paths, row = loaded.card(), images or [], quantities.numbers(table)
+    if len(paths) > 1 and (out or table):
+        raise DataError(f"--out and --table are of one image; given {len(paths)}: one at a time")
+    given = {str(path): pixels.read(path).pixels for path in paths}
+    of_bytes = sum(array.dtype == "uint8" for array in given.values())
+    if of_bytes and any(spec.units == "HU" for spec in card.inputs):
+        print(
+            f"automed: {of_bytes} of {len(given)} images are 8-bit, and the model takes HU: "
+            "their 0 to 255 were read as HU; give NIfTI files in HU",
+            file=sys.stderr,
+        )
+    if given:
+        told = {name: predict(loaded, [array], row) for name, array in given.items()}
+    else:
+        told = {"table": predict(loaded, [], row)}
+    has_map = any(answer.labels is not None for answer in told.values())
+    if out is not None:
+        (labels,) = (answer.labels for answer in told.values())
+        if labels is None:
+            raise DataError(f"a model of {card.problem} gives no label map; leave --out away")
+        label_map.write(labels, out, like=paths[0])
     if as_json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps({name: dict(answer.values) for name, answer in told.items()}, indent=1))
         return
-    for path, probabilities in told.items():
-        ranked = sorted(probabilities.items(), key=lambda pair: -pair[1])
-        print(f"{path}  " + "  ".join(f"{name} {value:.3f}" for name, value in ranked))
-    print(f"{card.notice}", file=sys.stderr)
+    for name, answer in told.items():
+        ranked = sorted(answer.values.items(), key=lambda pair: -pair[1])
+        shown = (f"{k} {significant(v) if has_map else f'{v:.3f}'}" for k, v in ranked)
+        print("  ".join([name, *shown]))
+    if has_map and out is None:
+        print("shares of the image; --out mask.nii.gz (or .png) writes the map", file=sys.stderr)
+    print(card.notice, file=sys.stderr)
 
 
 KINDS = {

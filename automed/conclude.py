@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automed import __version__, registry
+from automed import __version__, files, registry
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
 from automed.errors import BudgetError, ExportError, RunError
@@ -17,8 +18,9 @@ from automed.exporters import NOTICE, outputs
 from automed.finalists import Finalist, exported, final_front, near_front, timed
 from automed.front import knee
 from automed.measure import intervals, latency
-from automed.problems import Problem
-from automed.report.results import Comparison, Interval, Model, Results
+from automed.problems import Problem, sign
+from automed.report import examples as pictures
+from automed.report.results import Comparison, Example, Interval, Model, Results
 from automed.report.text import metric_label
 from automed.trial import SEARCH, Outcome, Trial
 
@@ -37,6 +39,7 @@ def conclude(
     folder: Path,
     *,
     complete: bool,
+    examples: bool,
     facts: Facts,
     step: Step,
 ) -> Results:
@@ -52,6 +55,7 @@ def conclude(
         weights: Gives a trial's checkpoint.
         folder: The run folder.
         complete: Whether the search spent its budget.
+        examples: Whether the results hold pictures of validation samples.
         facts: (label, text) on the run, for the report.
         step: Told what is being done.
 
@@ -73,6 +77,8 @@ def conclude(
     finalists, failures = exported(
         job, parts.train, parts.val, [*near, *unsearched], weights, metadata(job, parts), step
     )
+    if not any(f.origin == SEARCH for f in finalists):
+        raise ExportError(f"no model of the front could be verified: {failures[0]}")
     step("timing the front and the baselines together")
     latencies, reference_ms = timed(job, finalists)
     problem: Problem = registry.part("problem", task.problem).PROBLEM
@@ -82,10 +88,11 @@ def conclude(
     }
     medians = {name: known.median_ms for name, known in latencies.items()}
     searched = final_front(finalists, scores, medians, task.objectives, task.score)
-    if not searched:
-        raise ExportError(f"no model of the front could be verified: {failures[0]}")
     kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
-    chosen = searched[knee([scores[f.name] for f in searched], [medians[f.name] for f in searched])]
+    better = sign(problem, task.score)
+    chosen = searched[
+        knee([better * scores[f.name] for f in searched], [medians[f.name] for f in searched])
+    ]
     sealed: Dataset | None = None
     sealed_outputs: dict[str, NDArray[np.float32]] = {}
     if complete:
@@ -99,49 +106,38 @@ def conclude(
     return Results(
         task=task.name,
         title=task.title,
-        simulated=SIMULATED if parts.train.simulated else None,
+        simulated=parts.train.simulated or None,
         score=task.score,
         objectives=dict(task.objectives),
         limits=dict(task.limits),
         models=models,
         trials=tuple(_told(t, o, medians, reference_ms) for t, o in trials),
         chosen=chosen.name,
-        reason=_reason(models, chosen.name, task.score),
-        data=(("images", parts.train.description), *parts.facts, *_notes(parts.train)),
+        reason=_reason(models, chosen.name, task.score, better),
+        data=(("data", parts.train.description), *parts.facts, *_notes(parts.train)),
         run=(*facts, *(("not exported", text) for text in failures)),
         complete=complete,
         comparisons=judge.comparisons(models, task.score),
-        resampled_by="image" if parts.train.groups is None else "patient",
+        resampled_by="sample" if parts.train.groups is None else "patient",
+        metrics=dict(problem.metrics),
+        errors=tuple(sorted(problem.errors)),
+        units=dict(problem.units),
+        examples=_examples(problem, parts.val, chosen) if examples else (),
     )
-
-
-SIMULATED = (
-    "The images are simulated: a procedural phantom of the lung, no patient stands behind them. "
-    "Scores on it say nothing about real scans; give your own with --data."
-)
 
 
 def metadata(job: Job, parts: Parts) -> dict[str, str]:
     """What an artefact says of itself; no path, no patient."""
-    image = parts.train.sample.image
+    sample = parts.train.sample
     return {
         "automed": __version__,
         "task": job.task.name,
         "problem": job.task.problem,
-        "classes": json.dumps(list(parts.train.sample.target.classes)),
-        "input": json.dumps(
-            {
-                "name": image.name,
-                "dtype": "float32",
-                "channels": image.channels,
-                "size": list(image.size),
-                "units": image.units,
-                "window": list(image.window),
-                "spacing_mm": image.spacing_mm,
-            }
-        ),
+        "target": json.dumps(asdict(sample.target)),
+        "inputs": json.dumps([{**asdict(spec), "dtype": "float32"} for spec in sample.inputs]),
+        "outputs": json.dumps(registry.part("problem", job.task.problem).PROBLEM.outputs),
         "training_data": parts.train.digest(),
-        "simulated": json.dumps(parts.train.simulated),
+        "simulated": json.dumps(bool(parts.train.simulated)),
         "notice": NOTICE,
     }
 
@@ -215,19 +211,27 @@ def _intervals(scored: intervals.Scored | None) -> dict[str, Interval]:
     return {name: Interval(*bounds) for name, bounds in scored.intervals().items()}
 
 
-def _reason(models: tuple[Model, ...], chosen: str, score: str) -> str:
+def _examples(problem: Problem, val: Dataset, chosen: Finalist) -> tuple[Example, ...]:
+    shown = problem.shown(chosen.validation, val.truth, val.sample.target)
+    return pictures.draw(val, shown)
+
+
+def _reason(models: tuple[Model, ...], chosen: str, score: str, better: float) -> str:
     """What the choice gives, and what the most accurate model would add."""
     searched = [m for m in models if m.origin == SEARCH]
     it = next(m for m in searched if m.name == chosen)
-    best = max(searched, key=lambda m: m.validation[score].value)
+    best = max(searched, key=lambda m: better * m.validation[score].value)
     value, latency_ms = it.validation[score].value, it.costs["latency_ms"]
     gives = f"validation {metric_label(score, inline=True)} {value:.3f} at {latency_ms:.3f} ms"
     if best is it:
         return f"{it.name}, the most accurate model of a front without a clear knee: {gives}."
-    gain, factor = best.validation[score].value - value, best.costs["latency_ms"] / latency_ms
+    factor = best.costs["latency_ms"] / latency_ms
+    price = f"for {factor:.1f} times the latency"
+    if f"{factor:.1f}" == "1.0":
+        price = "at about the same latency"
     return (
-        f"{it.name}, the knee of the front: {gives}; the most accurate, {best.name}, adds "
-        f"{gain:.3f} for {factor:.1f} times the latency."
+        f"{it.name}, the knee of the front: {gives}; the most accurate, {best.name}, has "
+        f"{best.validation[score].value:.3f} {price}."
     )
 
 
@@ -281,6 +285,4 @@ def _notes(data: Dataset) -> Facts:
 def _write(folder: Path, finalists: Iterable[Finalist], suffix: str) -> None:
     folder.mkdir(exist_ok=True)
     for f in finalists:
-        scratch = folder / f"{f.name}.tmp"
-        scratch.write_bytes(f.artefact)
-        scratch.replace(folder / f"{f.name}{suffix}")
+        files.replace(folder / f"{f.name}{suffix}", f.artefact)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from automed.training.tensors import Tensors
 
 Memo = Mapping[str, Mapping[str, float]]
-_OUT_OF_MEMORY = "out of memory"
 _PART = r"[^\s/\\'\":,;()]"
 _FOLDERS = re.compile(rf"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\]{_PART}+)*[/\\](?={_PART})")
 
@@ -63,20 +62,12 @@ class Evaluate:
         """The outcome of a trial; what breaks is its reason, never an exception."""
         import torch
 
-        from automed.training.recipes import TrainingFailure
-
         try:
             return _evaluate(self.job, trial)
-        except (MemoryError, torch.OutOfMemoryError):
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            return Outcome(failure=_OUT_OF_MEMORY)
-        except (TrainingFailure, AutomedError) as error:
-            return Outcome(failure=_without_folders(str(error)))
         except Exception as error:
-            if "can't allocate memory" in str(error):  # torch's words for it on a CPU
-                return Outcome(failure=_OUT_OF_MEMORY)
-            return Outcome(failure=f"{type(error).__name__}: {_first_line(error)}")
+            if isinstance(error, torch.OutOfMemoryError):
+                torch.cuda.empty_cache()
+            return Outcome(failure=reason(error))
 
     def warm(self, worker: int) -> None:
         """Load what every trial needs; workers spread over the GPUs of their machine."""
@@ -86,6 +77,21 @@ class Evaluate:
             torch.cuda.set_device(worker % torch.cuda.device_count())
         torch.set_num_threads(self.job.threads)
         _tensors(_shared(self.job))
+
+
+def reason(error: Exception) -> str:
+    """One line on what broke, its local paths cut to their last part: records travel."""
+    import torch
+
+    from automed.training.recipes import TrainingFailure
+
+    if isinstance(error, TrainingFailure | AutomedError):
+        return _FOLDERS.sub("", str(error))
+    in_words = "can't allocate memory" in str(error)  # torch's on a CPU
+    if in_words or isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "out of memory"
+    first = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {_FOLDERS.sub('', first)[:300]}"
 
 
 def architecture(trial: Trial) -> Family:
@@ -113,12 +119,16 @@ def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed"
     return Deployed(network, sample.inputs, problem.finish, problem.outputs)
 
 
-def memo_key(graph: str, exporter: str) -> str:
-    """What a latency belongs to: the graph, this machine's processor, the runtime."""
+def memo_key(graph: str, exporter: str, name: str = "") -> str:
+    """What a latency belongs to: the graph, this machine's processor, the runtime.
+
+    With the name of a trial it is that trial's own: trials that differ in dropout share a graph.
+    """
     from automed.exporters import onnx_runtime
     from automed.measure import latency
 
-    return f"{graph}|{exporter}|{latency.processor()}|{onnx_runtime.RUNTIME}"
+    key = f"{graph}|{exporter}|{latency.processor()}|{onnx_runtime.RUNTIME}"
+    return f"{key}|{name}" if name else key
 
 
 def _evaluate(job: Job, trial: Trial) -> Outcome:
@@ -126,7 +136,7 @@ def _evaluate(job: Job, trial: Trial) -> Outcome:
     start = time.perf_counter()
     network = network_of(trial, shared.sample, job.seed)
     if trial.previous is None:
-        graph, costs = _costs(job, network, shared.sample)
+        graph, costs = _costs(job, trial.name, network, shared.sample)
     else:
         graph, costs = trial.previous.graph, trial.previous.costs
     violations = {n: costs[n] / bound - 1 for n, bound in job.task.limits.items()}
@@ -141,7 +151,9 @@ def _evaluate(job: Job, trial: Trial) -> Outcome:
     return _trained(job, trial, network, lowered)
 
 
-def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, Mapping[str, float]]:
+def _costs(
+    job: Job, name: str, network: "nn.Module", sample: SampleSpec
+) -> tuple[str, Mapping[str, float]]:
     import torch
 
     from automed.measure import latency
@@ -150,7 +162,8 @@ def _costs(job: Job, network: "nn.Module", sample: SampleSpec) -> tuple[str, Map
     exporter = registry.part("exporter", job.exporter)
     artefact = exporter.export(deployed(network, job.task, sample), sample.inputs, {})
     graph = exporter.digest(artefact)
-    known = job.latencies.get(memo_key(graph, job.exporter))
+    keys = memo_key(graph, job.exporter, name), memo_key(graph, job.exporter)
+    known = next((job.latencies[key] for key in keys if key in job.latencies), None)
     if known is None:
         runs = exporter.load(artefact).rehearse
         timed = latency.measure({"it": runs}, exporter.load(exporter.reference()).rehearse)["it"]
@@ -243,12 +256,3 @@ def _tensors(shared: _Shared) -> "Tensors":
     from automed.training.tensors import tensors, training_device
 
     return tensors(shared.train, shared.val, training_device())
-
-
-def _first_line(error: Exception) -> str:
-    return _without_folders((str(error).splitlines() or [""])[0])[:300]
-
-
-def _without_folders(text: str) -> str:
-    """The text with local paths cut to their last part: records and reports travel."""
-    return _FOLDERS.sub("", text)

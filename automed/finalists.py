@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 from automed import registry
 from automed.baselines import fit
 from automed.data.dataset import Dataset
-from automed.errors import AutomedError
-from automed.evaluate import Job, architecture, deployed, network_of
+from automed.evaluate import Job, architecture, deployed, network_of, reason
 from automed.exporters import Runner, outputs, verify
 from automed.front import front, oriented
 from automed.measure import latency
@@ -93,19 +93,28 @@ def exported(
     """Trained trials and the classical baselines as finalists, and what failed on the way.
 
     Every artefact is loaded by its own runtime, runs over the whole validation part and must
-    agree with its network there.
+    agree with its network there. Exporters and converters break in ways of their own; whatever
+    they raise costs their model, never the run.
     """
     finalists, failures = [], []
+
+    def attempt(name: str, make: Callable[[], Finalist]) -> None:
+        try:
+            finalists.append(make())
+        except Exception as error:
+            told = reason(error)
+            failures.append(told if name in told else f"{name}: {told}")
+
     for trial, outcome in trials:
         step(f"exporting and verifying {trial.name}")
-        try:
-            finalists.append(_network(job, val, trial, outcome, weights(trial), metadata))
-        except AutomedError as error:
-            failures.append(str(error))
+        attempt(
+            trial.name,
+            partial(_network, job, val, trial, outcome, weights, metadata),
+        )
     for name in job.task.baselines:
         if name in CLASSICAL:
             step(f"fitting {name}")
-            finalists.append(_classical(job, name, train, val))
+            attempt(name, partial(_classical, job, name, train, val))
     return finalists, failures
 
 
@@ -151,11 +160,11 @@ def _network(
     val: Dataset,
     trial: Trial,
     outcome: Outcome,
-    checkpoint: bytes,
+    weights: Callable[[Trial], bytes],
     metadata: Mapping[str, str],
 ) -> Finalist:
     exporter = registry.part("exporter", job.exporter)
-    model = deployed(trained_network(job, val.sample, trial, checkpoint), job.task, val.sample)
+    model = deployed(trained_network(job, val.sample, trial, weights(trial)), job.task, val.sample)
     artefact = exporter.export(model, val.sample.inputs, {**metadata, "name": trial.name})
     runner = exporter.load(artefact)
     given = outputs(runner, val.given)

@@ -124,12 +124,12 @@ class _State:
 
     def ask(self) -> Trial | None:
         """The next trial worth a worker's time."""
-        for baseline in self.baselines:
-            self.watch.started(baseline)
-            return baseline
         for _ in range(MAX_REPEATS):
             if self.deadline is not None and time.monotonic() > self.deadline:
                 return None
+            for baseline in self.baselines:
+                self.watch.started(baseline)
+                return baseline
             new = len(self.known.keys() | self.running.keys())
             trial = self._proposed() if self._affordable(new) else None
             if trial is None:

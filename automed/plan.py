@@ -30,6 +30,8 @@ class Plan:
         address: Of a Ray cluster to join.
         hours: Wall time to search, or None.
         latencies: Run folder whose timings are used again, or None.
+        own_limits: Names of the limits that the user gave; the others are the task's.
+        examples: Whether the report shows pictures of validation samples.
     """
 
     task: Task
@@ -46,6 +48,8 @@ class Plan:
     address: str | None = None
     hours: float | None = None
     latencies: str | None = None
+    own_limits: tuple[str, ...] = ()
+    examples: bool = True
 
     def settings(self) -> dict[str, Any]:
         """Plain JSON values; `from_settings` is the inverse."""
@@ -61,6 +65,7 @@ class Plan:
             | {
                 "task": Task.model_validate(settings["task"]),
                 "window": None if window is None else (window[0], window[1]),
+                "own_limits": tuple(settings.get("own_limits", ())),
             }
         )
 

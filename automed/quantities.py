@@ -74,6 +74,20 @@ def interval(text: str | None) -> tuple[float, float] | None:
     return low, high
 
 
+def numbers(text: str | None) -> tuple[float, ...] | None:
+    """Numbers such as 61,1,0.
+
+    Raises:
+        QuantityError: A piece is no number.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise QuantityError(f"cannot read {text!r}; write numbers such as 61,1,0") from None
+
+
 def _quantity(text: str, units: dict[str, float], example: str) -> float:
     match = re.fullmatch(
         r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([a-zµ]*)\s*", text, re.IGNORECASE

@@ -1,6 +1,7 @@
 """The Optuna study behind a search: what a killed search resumes from; nothing else remembers."""
 
 import json
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 from sqlalchemy import URL
 
+from automed import files
 from automed.errors import RunError
 from automed.space import Space
 from automed.strategies.optuna_samplers import distribution
@@ -57,8 +59,7 @@ class Record:
         Raises:
             RunError: The folder is taken or cannot be written.
         """
-        if (folder / STUDY_FILE).exists():
-            raise RunError(f"{folder} holds a run already; name another --out or resume it")
+        require_free(folder)
         try:
             (folder / _CHECKPOINTS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -102,10 +103,7 @@ class Record:
     def write(self, trial: Trial, outcome: Outcome, space: Space) -> None:
         """Keep an outcome; the checkpoint first, so that no row names one that is not there."""
         if outcome.checkpoint is not None:
-            path = self._checkpoint(trial)
-            scratch = path.with_suffix(".tmp")
-            scratch.write_bytes(outcome.checkpoint)
-            scratch.replace(path)
+            files.replace(self._checkpoint(trial), outcome.checkpoint)
         if trial.origin == BASELINE:
             facts = {"family": trial.family, "point": dict(trial.point), "number": trial.number}
             facts |= {"epochs_asked": trial.epochs, "outcome": outcome.facts()}
@@ -207,6 +205,21 @@ class Record:
 
     def _values(self, outcome: Outcome) -> list[float]:
         return [outcome.value(name) for name in self._study.metric_names or ()]
+
+
+def require_free(folder: Path) -> None:
+    """Refuse a run folder that no record could be made in; nothing is written.
+
+    Raises:
+        RunError: The folder is taken or cannot be written.
+    """
+    if (folder / STUDY_FILE).exists():
+        raise RunError(f"{folder} holds a run already; name another --out or resume it")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise RunError(f"cannot write to {folder}: {there.name} is a file; name another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RunError(f"cannot write to {folder}: permission denied; name another --out")
 
 
 def _state(outcome: Outcome) -> TrialState:

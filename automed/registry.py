@@ -31,12 +31,17 @@ ROWS: dict[str, dict[str, str]] = {
         "classification": "automed.problems.classification",
         "segmentation": "automed.problems.segmentation",
     },
-    "recipe": {"gradient": "automed.training.recipes.gradient"},
+    "recipe": {
+        "gradient": "automed.training.recipes.gradient",
+        "closed-form": "automed.training.recipes.closed_form",
+    },
     "format": {
         "phantom": "automed.data.phantom",
+        "demo": "automed.data.demo",
         "npz": "automed.data.npz",
         "table": "automed.data.table",
-        "folder": "automed.data.image_folder",
+        "image-pairs": "automed.data.image_pairs",
+        "folder": "automed.data.image_folder",  # any folder: it is asked last
     },
 }
 KINDS = ("task", "family", *ROWS)
@@ -46,7 +51,10 @@ _TASKS = "automed.studies"
 
 @cache
 def places(kind: str) -> dict[str, str]:
-    """Every known name of a kind, with the module (or task file) behind it."""
+    """Every known name of a kind, with the module (or task file) behind it.
+
+    Formats come in the order in which a source is offered to them, others in that of their names.
+    """
     found: dict[str, str] = {}
     if kind == "family":
         folder = files(_FAMILIES)
@@ -59,7 +67,8 @@ def places(kind: str) -> dict[str, str]:
     else:
         found = dict(ROWS[kind])
     theirs = {e.name: e.value for e in entry_points(group=f"automed.{kind}")}
-    return dict(sorted((theirs | found).items()))  # nobody replaces a part of ours unseen
+    every = theirs | found  # nobody replaces a part of ours unseen
+    return every if kind == "format" else dict(sorted(every.items()))
 
 
 def names(kind: str) -> list[str]:
@@ -146,6 +155,24 @@ def require_serving(task: Task, sample: SampleSpec) -> None:
             raise SpaceError(
                 f"family {name} cannot serve these samples: {reason}; "
                 f"these can: {', '.join(able) or 'none'}"
+            )
+
+
+def require_answering(task: Task) -> None:
+    """Refuse baselines that cannot answer the task's problem, before anything is searched.
+
+    Raises:
+        TaskError: One of the task's baselines cannot.
+    """
+    classical = part("problem", task.problem).PROBLEM.classical
+    able = [
+        *classical,
+        *(n for n, net in task.networks.items() if task.problem in family(net["family"]).problems),
+    ]
+    for name in task.baselines:
+        if name not in able:
+            raise TaskError(
+                f"baseline {name} is not for {task.problem}; these are: {', '.join(able)}"
             )
 
 

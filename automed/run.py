@@ -1,9 +1,11 @@
 """A search in its folder: its front, its artefacts, its report."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from automed import files
 from automed.errors import RunError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -39,19 +41,32 @@ class Run:
     def export(self, path: str | Path, model: str | None = None) -> Path:
         """Copy the artefact of a model of the front, by default the chosen one.
 
+        Args:
+            path: A file; or a folder, which is made if it ends with a slash and is not there.
+            model: Name of a model of the front.
+
         Raises:
             UnknownNameError: No such model on the front.
-            RunError: The path cannot be written.
+            RunError: The run lacks the file, or the path cannot be written.
         """
         known = {m.name: m for m in self.results.front}
         if (name := model or self.best.name) not in known:
             raise UnknownNameError("model of the front", name, known)
         source = self.folder / str(known[name].artefact)
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} lacks {known[name].artefact}: {error.strerror}; copy the whole run "
+                f"folder, or delete its {RESULTS_FILE} and call `automed resume {self.folder}`"
+            ) from error
         target = Path(path)
         try:
+            if str(path).endswith(("/", os.sep)):
+                target.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
                 target = target / source.name
-            _replace(target, source.read_bytes())
+            files.replace(target, content)
         except OSError as error:
             raise RunError(f"cannot write {target}: {error.strerror}") from error
         return target
@@ -60,8 +75,8 @@ class Run:
         """Write report.html, the tables and the model card anew from results.json."""
         from automed.report import card, page
 
-        _replace(self.folder / FRONT_FILE, self.results.table().to_csv(index=False).encode())
-        _replace(self.folder / TRIALS_FILE, self.results.trial_table().to_csv(index=False).encode())
+        files.replace(self.folder / FRONT_FILE, self.results.table().to_csv(index=False))
+        files.replace(self.folder / TRIALS_FILE, self.results.trial_table().to_csv(index=False))
         if self.results.chosen is not None:
             card.write(self.results, self.results.chosen, self.folder / CARD_FILE)
         page.write(self.results, self.folder / REPORT_FILE)
@@ -90,10 +105,3 @@ class Run:
                 f"{path} is not what a search writes; name a run folder, or delete that file "
                 f"and go on with `automed resume {folder}`"
             ) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write through a temporary neighbour, so that no half-written file is left."""
-    scratch = path.with_name(path.name + ".tmp")
-    scratch.write_bytes(content)
-    scratch.replace(path)

@@ -1,5 +1,6 @@
 """What people see in the terminal while a search runs, and the table when it has ended."""
 
+import shlex
 import time
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +43,7 @@ class Screen:
         )
         self._bar = self._progress.add_task("search", total=None, eta="")
         self._step = "reading the data"
-        self._running: dict[str, float] = {}
+        self._running: dict[str, tuple[str, float]] = {}
         self._known = 0
         self._values: list[list[float]] = []
         self._counts = {"complete": 0, "infeasible": 0, "failed": 0}
@@ -70,13 +71,15 @@ class Screen:
         self._plan = plan
         lines = [Text(plan.task.title, "bold"), Text(parts.train.description)]
         if parts.train.simulated:
-            lines.append(Text("The images are simulated; give your own with --data.", "yellow"))
+            lines.append(Text(parts.train.simulated, "yellow"))
         facts = [f"{label}: {text}" for label, text in parts.facts]
         facts.append(
             f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
             f"{plan.strategy}, {plan.num_workers} workers ({plan.executor}), seed {plan.seed}"
         )
-        facts += [f"limit: {n} at most {cost_text(n, b)}" for n, b in plan.task.limits.items()]
+        for name, bound in plan.task.limits.items():
+            whose = "" if name in plan.own_limits else " (the task's default)"
+            facts.append(f"limit: {name} at most {cost_text(name, bound)}{whose}")
         facts.append(f"run folder: {folder}")
         text = Text("\n").join([*lines, *map(Text, facts)])  # no markup: names may hold brackets
         self._console.print(Panel(text, expand=False, border_style="dim"))
@@ -88,12 +91,20 @@ class Screen:
     def started(self, trial: Trial) -> None:
         """A trial goes to a worker."""
         self._step = ""
-        self._running[trial.name] = time.monotonic()
+        label = trial.name
+        if trial.origin == BASELINE:
+            assert self._plan is not None
+            task = self._plan.task
+            total = sum(name in task.networks for name in task.baselines)
+            label = f"training baseline {trial.name} ({trial.number + 1}/{total})"
+            if not self._console.is_terminal:
+                self._console.print(label, highlight=False, markup=False)
+        self._running[trial.name] = label, time.monotonic()
         self._show()
 
     def ended(self, trial: Trial, outcome: Outcome) -> None:
         """Its outcome is in the record."""
-        begun = self._running.pop(trial.name, time.monotonic())
+        _, begun = self._running.pop(trial.name, ("", time.monotonic()))
         assert self._plan is not None
         task = self._plan.task
         if trial.origin != BASELINE:
@@ -103,7 +114,8 @@ class Screen:
                 self._progress.advance(self._bar)
             if outcome.state == "complete":
                 self._values.append([outcome.value(name) for name in task.objectives])
-                best = max(row[list(task.objectives).index(task.score)] for row in self._values)
+                seen = [row[list(task.objectives).index(task.score)] for row in self._values]
+                best = min(seen) if task.objectives[task.score] == "minimize" else max(seen)
                 self._best = f"best {metric_label(task.score, inline=True)} {best:.3f}"
         if not self._console.is_terminal:
             self._console.print(self._line(trial, outcome), highlight=False, markup=False)
@@ -135,8 +147,8 @@ class Screen:
         facts += [f"{n} {state}" for state, n in self._counts.items() if state != "complete"]
         rows: list[Progress | Text] = [self._progress, Text("  ".join(facts))]
         now = time.monotonic()
-        for name, begun in list(self._running.items()):  # rich draws from a thread of its own
-            rows.append(Text(f"{turning} {name}  {now - begun:.0f} s", "dim"))
+        for label, begun in list(self._running.values()):  # rich draws from a thread of its own
+            rows.append(Text(f"{turning} {label}  {now - begun:.0f} s", "dim"))
         if self._step:
             rows.append(Text(f"{turning} {self._step}"))
         return Group(*rows)
@@ -174,7 +186,7 @@ def tell(run: "Run", console: Console | None = None) -> None:
     results = run.results
     label = metric_label(results.score, inline=True)
     if results.simulated:
-        console.print("[yellow]Simulated images: no patient stands behind these scores.[/yellow]")
+        console.print(Text(results.simulated, "yellow"))
     console.print(_table(results, label))
     if not results.complete:
         console.print(
@@ -192,6 +204,11 @@ def tell(run: "Run", console: Console | None = None) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if results.chosen:
+        command = f"automed export {shlex.quote(str(run.folder))} {results.task}.onnx"
+        console.print(
+            f"Copy the model with: {command}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def _table(results: "Results", label: str) -> Table:

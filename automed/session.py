@@ -1,16 +1,22 @@
 """The composition root: one process's part of a search, from a plan to a run."""
 
 import os
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from automed import __version__, loop, registry
-from automed.errors import BudgetError, RunError, UnknownNameError
+from automed.errors import BudgetError, RunError, TaskError, UnknownNameError
 from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
+from automed.task import COSTS
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -54,11 +60,19 @@ class Session:
         self._maker = registry.part("strategy", plan.strategy)
         self._executors = registry.part("executor", plan.executor)
         registry.part("exporter", plan.exporter)
-        metrics = registry.part("problem", task.problem).PROBLEM.metrics
-        if task.score not in metrics:
-            raise UnknownNameError("metric", task.score, metrics)
+        problem = registry.part("problem", task.problem).PROBLEM
+        if task.score not in problem.metrics:
+            raise UnknownNameError("metric", task.score, problem.metrics)
+        less = {*COSTS, *problem.errors}
+        for name, direction in task.objectives.items():
+            if direction != (wanted := "minimize" if name in less else "maximize"):
+                raise TaskError(
+                    f"{task.name}: objectives: {direction} {name}; write {name}: {wanted}"
+                )
+        self._require_families()
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
+        registry.require_answering(task)
         self._space = registry.space(task.families, task.problem)
         self._job = self._make_job()
 
@@ -72,13 +86,13 @@ class Session:
             folder,
             self._plan.task.name,
             self._plan.task.objectives,
-            {"plan": self._plan.settings(), "data": self._data_digest()},
+            {"plan": self._plan.settings(), "data": self._parts.digest()},
         )
         return self._run(folder, record)
 
     def go_on(self, folder: Path, record: "Record") -> Run:
         """An interrupted search."""
-        if record.settings["data"] != self._data_digest():
+        if record.settings["data"] != self._parts.digest():
             raise RunError(
                 "the images or labels are not those the search began with; "
                 "put the data back or start a new search"
@@ -103,18 +117,19 @@ class Session:
         resources = Resources(
             workers=plan.num_workers, cpus=plan.cpus, gpus=plan.gpus, address=plan.address
         )
-        complete = loop.run(
-            strategy=strategy,
-            executor=self._executors.make(resources),
-            evaluate=Evaluate(self._job),
-            record=record,
-            space=self._space,
-            key=lambda t: architecture_key(t.family, architecture(t).config()),
-            budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
-            baselines=self._baselines(),
-            starts=starts,
-            watch=self._watch,
-        )
+        with _acknowledged(self._watch):
+            complete = loop.run(
+                strategy=strategy,
+                executor=self._executors.make(resources),
+                evaluate=Evaluate(self._job),
+                record=record,
+                space=self._space,
+                key=lambda t: architecture_key(t.family, architecture(t).config()),
+                budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
+                baselines=self._baselines(),
+                starts=starts,
+                watch=self._watch,
+            )
         if complete:
             record.close()
         return self._conclude(folder, record, complete, time.monotonic() - begun)
@@ -130,6 +145,7 @@ class Session:
             record.checkpoint,
             folder,
             complete=complete,
+            examples=self._plan.examples,
             facts=self._facts(seconds),
             step=self._watch.step,
         )
@@ -138,6 +154,16 @@ class Session:
         run = Run(folder, results)
         run.report()
         return run
+
+    def _require_families(self) -> None:
+        task, known = self._plan.task, registry.places("family")
+        for name in task.families:
+            if name not in known:
+                raise UnknownNameError("family", name, known)
+        for name, network in task.networks.items():
+            if (family := str(network["family"])) not in known:
+                wrong = UnknownNameError("family", family, known)
+                raise TaskError(f"{task.name}: networks.{name}: {wrong}")
 
     def _open_data(self) -> "Parts":
         from automed import data
@@ -167,9 +193,6 @@ class Session:
             threads=max(1, cores // plan.num_workers) if plan.executor == "local" else 1,
             latencies={} if plan.latencies is None else known_latencies(plan.latencies),
         )
-
-    def _data_digest(self) -> str:
-        return f"{self._parts.train.digest()}-{self._parts.val.digest()}"
 
     def _baselines(self) -> list[Trial]:
         task = self._plan.task
@@ -226,7 +249,7 @@ class Session:
             ("automed", __version__),
             ("libraries", f"torch {torch.__version__}, optuna {optuna.__version__}"),
             ("latency", f"host CPU: {latency.processor()}, {RUNTIME}, batch 1"),
-            ("training", f"{device_name()}, {plan.num_workers} workers, {plan.executor}"),
+            ("training", f"{device_name()}, workers: {plan.num_workers}, {plan.executor}"),
             (
                 "strategy",
                 f"{plan.strategy}, {plan.task.budget.trials} trials of at most "
@@ -237,8 +260,32 @@ class Session:
         ]
 
 
+@contextmanager
+def _acknowledged(watch: Watch) -> Iterator[None]:
+    """Answer Ctrl-C when it comes: workers, above all those of a cluster, take seconds to go."""
+    usual = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if usual is not signal.default_int_handler or not is_main:
+        yield
+        return
+
+    def answer(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, usual)
+        with suppress(RuntimeError):  # it came while a line was being written
+            watch.step("interrupted: stopping the workers, then exporting what is trained")
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, answer)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
     """Timings of an earlier run by `evaluate.memo_key`, for this machine and runtime only.
+
+    Every trial has its own, and every graph one for trials that the run did not hold.
 
     Raises:
         RunError: The folder is no run.
@@ -248,10 +295,11 @@ def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
 
     record = Record.open(Path(folder))
     return {
-        memo_key(outcome.graph, "onnx"): {
-            name: value for name, value in outcome.costs.items() if name.startswith("latency")
+        memo_key(outcome.graph, "onnx", name): {
+            cost: value for cost, value in outcome.costs.items() if cost.startswith("latency")
         }
         for rows in (record.baselines(), record.rows())  # a strategy was told of trials only
-        for _, outcome in rows
+        for trial, outcome in rows
         if outcome.costs
+        for name in ("", trial.name)
     }

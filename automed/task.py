@@ -15,8 +15,12 @@ COSTS = {  # what a candidate costs; known before it is trained
     "latency_p95_ms": "95th percentile of its latency, ms",
     "size_bytes": "size of the exported file, bytes",
     "params": "parameters",
-    "macs": "multiply-accumulate operations for one image",
+    "macs": "multiply-accumulate operations for one sample",
 }
+
+
+AUGMENTATIONS = ("flip", "rotate90", "intensity")
+"""What training/augment.py offers."""
 
 
 class _Strict(BaseModel):
@@ -40,7 +44,7 @@ class Training(_Strict):
         warmup: Share of the steps over which the rate rises from zero.
         patience: Epochs without a better validation score before an early stop.
         label_smoothing: Probability mass spread over the other classes.
-        augment: Names of the augmentations, see training/augment.py.
+        augment: Names out of AUGMENTATIONS.
     """
 
     batch: int = Field(default=32, ge=2)
@@ -49,11 +53,19 @@ class Training(_Strict):
     warmup: float = Field(default=0.1, ge=0, lt=1)
     patience: int = Field(default=8, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    augment: tuple[str, ...] = ("flip", "rotate90", "intensity")
+    augment: tuple[str, ...] = AUGMENTATIONS
+
+    @field_validator("augment")
+    @classmethod
+    def _augmentations_are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in AUGMENTATIONS:
+                raise ValueError(str(UnknownNameError("augmentation", name, AUGMENTATIONS)))
+        return names
 
 
 class Task(_Strict):
-    """What to search for: the images, what counts as good, which families may compete.
+    """What to search for: the data, what counts as good, which families may compete.
 
     Attributes:
         name: The file's name without its ending.
@@ -147,7 +159,9 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
         field = ".".join(map(str, first["loc"])) or "task"
         raise TaskError(f"{where}: {field}: {first['msg']} (given: {first['input']!r})") from error
     if all(name in COSTS for name in task.objectives):
-        raise TaskError(f"{where}: objectives name only costs; name a score too, such as auc")
+        raise TaskError(
+            f"{where}: objectives name only costs; name a score too, such as auc or dice"
+        )
     known = {*task.networks, *CLASSICAL}
     for name in task.baselines:
         if name not in known:
@@ -155,4 +169,4 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
     return task
 
 
-CLASSICAL = ("logistic-regression", "random-forest")
+CLASSICAL = ("logistic-regression", "random-forest", "threshold")

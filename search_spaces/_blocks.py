@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from automed.sample import InputSpec
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
+LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+"""What torch calls linear interpolation, by spatial dimensions."""
 REDUCTION = 4
 """Channels per hidden unit of a squeeze-and-excitation bottleneck."""
 
@@ -20,7 +22,7 @@ class Layers:
     """Makes the layers of one architecture; holds what all of its blocks have in common.
 
     Strided layers give ceil(size / 2), so no image is too small for any number of them. Every
-    convolution is followed by a batch norm, which folds into it at export.
+    convolution is followed by a norm; a batch norm folds into it at export.
 
     Attributes:
         dims: Spatial dimensions, 1 to 3.
@@ -28,6 +30,7 @@ class Layers:
         separable: Whether those are depthwise-separable instead of dense.
         activation: Name of the activation.
         attention: Name of the channel attention at block ends.
+        norm: "batch", or "instance" for statistics of each image by itself.
     """
 
     dims: int
@@ -35,11 +38,12 @@ class Layers:
     separable: bool
     activation: str
     attention: str
+    norm: str = "batch"
 
     def conv(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, active: bool = True
     ) -> nn.Sequential:
-        """Dense convolution, batch norm and, if active, the activation."""
+        """Dense convolution, norm and, if active, the activation."""
         return nn.Sequential(
             self._conv(inputs, outputs, kernel, stride), *self._norm(outputs, active)
         )
@@ -64,7 +68,7 @@ class Layers:
         )
 
     def depthwise(self, channels: int, *, stride: int = 1) -> nn.Sequential:
-        """Convolution of each channel by itself, batch norm and activation."""
+        """Convolution of each channel by itself, norm and activation."""
         return nn.Sequential(
             self._conv(channels, channels, self.kernel, stride, groups=channels),
             *self._norm(channels, True),
@@ -86,6 +90,21 @@ class Layers:
         """Max pooling over 2 pixels an axis; an odd last pixel is kept."""
         pool: nn.Module = Pool["max", self.dims](kernel_size=2, ceil_mode=True)
         return pool
+
+    def double(self, inputs: int, outputs: int, kind: str) -> nn.Sequential:
+        """Twice the pixels an axis: "nearest" or "linear" interpolation, or "transposed".
+
+        The 1x1 convolution stands before the interpolation, where pixels are fewest: the two
+        commute. The transposed convolution has one weight a pixel it makes (Ronneberger 2015).
+        """
+        if kind == "transposed":
+            conv: nn.Module = Conv["convtrans", self.dims](inputs, outputs, 2, 2, bias=False)
+            nn.init.normal_(conv.get_parameter("weight"), std=math.sqrt(2 / inputs))
+            return nn.Sequential(conv, *self._norm(outputs, True))
+        mode = LINEAR[self.dims] if kind == "linear" else kind
+        return nn.Sequential(
+            self.pointwise(inputs, outputs), nn.Upsample(scale_factor=2, mode=mode)
+        )
 
     def activate(self) -> nn.Module:
         """The activation."""
@@ -113,7 +132,7 @@ class Layers:
         return conv
 
     def _norm(self, channels: int, active: bool) -> list[nn.Module]:
-        norm: nn.Module = Norm["batch", self.dims](channels)
+        norm: nn.Module = Norm[self.norm, self.dims](channels, affine=True)
         return [norm, self.activate()] if active else [norm]
 
 

@@ -1,4 +1,4 @@
-"""The dimensions that all convolutional families share, and the frame their networks stand in."""
+"""The dimensions that convolutional families share, and the frame of those that classify."""
 
 from abc import abstractmethod
 from collections import OrderedDict
@@ -12,14 +12,12 @@ from automed.family import Family
 from automed.sample import SampleSpec
 from automed.space import choice, integer, real
 
-from ._blocks import GlobalMean, Layers, own_scale
+from ._blocks import LINEAR, GlobalMean, Layers, own_scale
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvFamily(Family):
-    """Resize, stem, stages, global average pooling and a linear classifier."""
-
-    dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
+class Convolutional(Family):
+    """Stages of convolutions, each at half the resolution of the one before."""
 
     width: int = integer(4, 32, step=4, default=16)
     """Channels after the stem."""
@@ -37,6 +35,29 @@ class ConvFamily(Family):
     """Attention at the end of blocks."""
     activation: str = choice("relu", "hardswish", "silu")
     """Non-linearity throughout."""
+
+    def channels(self, stage: int) -> int:
+        """Channels of a stage, a multiple of four."""
+        return 4 * max(1, int(self.width * self.widening**stage / 4 + 0.5))
+
+    def layers(self, dims: int, norm: str = "batch") -> Layers:
+        """What makes this architecture's layers."""
+        return Layers(
+            dims=dims,
+            kernel=self.kernel,
+            separable=self.separable,
+            activation=self.activation,
+            attention=self.attention,
+            norm=norm,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvFamily(Convolutional):
+    """Resize, stem, stages, global average pooling and a linear classifier."""
+
+    dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
+
     stem: str = choice("stride4", "stride2", "full", default="stride2")
     """Resolution after the stem: a 7x7 convolution and max pooling, or a 3x3 convolution."""
     resolution: float = choice(0.5, 0.75, 1.0, default=1.0)
@@ -64,20 +85,6 @@ class ConvFamily(Family):
     def body(self, layers: Layers) -> tuple[nn.Module, int]:
         """The stages, from channels(0) channels on, and how many channels they give."""
 
-    def layers(self, dims: int) -> Layers:
-        """What makes the layers of this architecture, for so many spatial dimensions."""
-        return Layers(
-            dims=dims,
-            kernel=self.kernel,
-            separable=self.separable,
-            activation=self.activation,
-            attention=self.attention,
-        )
-
-    def channels(self, stage: int) -> int:
-        """Channels of a stage, a multiple of four."""
-        return 4 * max(1, int(self.width * self.widening**stage / 4 + 0.5))
-
     def blocks(self) -> Iterator[tuple[int, int, int]]:
         """Input channels, output channels and stride of every block; stages start strided."""
         inputs = self.channels(0)
@@ -90,8 +97,8 @@ class ConvFamily(Family):
     def _resize(self, size: tuple[int, ...]) -> nn.Module:
         if self.resolution == 1.0:
             return nn.Identity()
-        mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[len(size)]
-        return nn.Upsample(tuple(round(s * self.resolution) for s in size), mode=mode)
+        small = tuple(round(s * self.resolution) for s in size)
+        return nn.Upsample(small, mode=LINEAR[len(size)])
 
     def _stem(self, layers: Layers, image_channels: int) -> nn.Module:
         if self.stem == "stride4":

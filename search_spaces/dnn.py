@@ -38,7 +38,7 @@ class DNN(Family):
     """Units of the first hidden layer."""
     tapering: float = choice(0.25, 0.5, 1.0, default=0.5)
     """Factor on the units from layer to layer."""
-    norm: str = choice("none", "batch", "layer", default="batch")
+    unit_norm: str = choice("none", "batch", "layer", default="batch")
     """What is normalised before an activation: nothing, each unit, or each sample."""
     activation: str = choice("relu", "hardswish", "silu")
     """Non-linearity throughout."""
@@ -71,8 +71,8 @@ class DNN(Family):
     def _layer(self, inputs: int, outputs: int) -> nn.Module:
         norms = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
         return nn.Sequential(
-            nn.Linear(inputs, outputs, bias=self.norm != "batch"),
-            norms[self.norm](outputs),
+            nn.Linear(inputs, outputs, bias=self.unit_norm != "batch"),
+            norms[self.unit_norm](outputs),
             ACTIVATIONS[self.activation](),
             nn.Dropout(self.dropout),
         )

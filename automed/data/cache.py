@@ -1,8 +1,8 @@
 """Arrays that cost seconds to make, kept on the user's own disk between runs."""
 
 import contextlib
+import io
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from automed import files
 from automed.data.dataset import Array
 
 FOLDER_VARIABLE = "AUTOMED_CACHE"
@@ -39,19 +40,9 @@ def cached(name: str, make: Callable[[], dict[str, Array]]) -> dict[str, Array]:
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
         pass
     arrays = make()
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
     with contextlib.suppress(OSError):
-        _store(path, arrays)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.replace(path, content.getvalue())
     return arrays
-
-
-def _store(path: Path, arrays: dict[str, Array]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -67,14 +67,16 @@ def paint_nodule(slab: Slab, rng: Generator, at: Vector, *, radius_mm: float) ->
         distance = np.minimum(distance, slab.tubes(np.stack(spicules)))
     hazy = 2 * radius_mm >= GROUND_GLASS_MIN_DIAMETER_MM and rng.uniform() < 0.35
     if hazy:
-        slab.paint(distance, rng.uniform(*GROUND_GLASS_HU), edge_mm=rng.uniform(1.5, 3.0))
+        slab.paint(
+            distance, rng.uniform(*GROUND_GLASS_HU), edge_mm=rng.uniform(1.5, 3.0), nodule=True
+        )
         if rng.uniform() < 0.5:
             core = distance + np.float32(radius_mm * rng.uniform(0.4, 0.7))
-            slab.paint(core, rng.uniform(*SOLID_HU), edge_mm=1.5)
+            slab.paint(core, rng.uniform(*SOLID_HU), edge_mm=1.5, nodule=True)
         return
     calcified = rng.uniform() < 0.06
     hu = rng.uniform(*(CALCIFIED_HU if calcified else SOLID_HU))
-    slab.paint(distance, hu, edge_mm=rng.uniform(0.9, 1.6))
+    slab.paint(distance, hu, edge_mm=rng.uniform(0.9, 1.6), nodule=True)
 
 
 def nodule_scene(slab: Slab, rng: Generator, patient: Patient) -> None:

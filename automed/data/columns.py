@@ -1,6 +1,6 @@
 """Turns what every format delivers (images, labels, patients, parts) into one Dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
-from automed.sample import InputSpec, SampleSpec, TargetSpec
+from automed.sample import InputSpec, SampleSpec, TargetKind, TargetSpec
 
 PARTS = ("train", "val", "test")
 GROUP_NAMES = (
@@ -28,6 +28,8 @@ GROUP_NAMES = (
 )
 """Names under which files keep who (or what scan) an image is of, the widest first."""
 
+ROLE_OF_TARGET: Mapping[TargetKind, str] = {"label": "labels", "mask": "masks"}
+INPUTS = ("images", "signals", "table")
 _PART_OF = {
     "train": "train",
     "training": "train",
@@ -67,6 +69,57 @@ class Columns:
     classes: tuple[str, ...] = ()
     spacing_mm: tuple[float, ...] | None = None
     notes: tuple[str, ...] = ()
+
+
+def choose(
+    roles: Mapping[str, Sequence[str]],
+    keys: Mapping[str, str],
+    there: Sequence[str],
+    *,
+    target: TargetKind,
+    source: str,
+    kind: str,
+    derived: Callable[[str, str], bool],
+) -> dict[str, str]:
+    """The array's or column's name by role, for every role the source can fill.
+
+    Args:
+        roles: What can be filled, and the names looked for when none is given.
+        keys: Names by role as the user gave them; a role answers to its usual names too, in
+            upper or lower case.
+        there: The names that the source holds.
+        target: What is to be learnt: its role must be filled, and one of INPUTS.
+        source: Base name of the file, for errors only.
+        kind: "array" or "column", for errors only.
+        derived: Whether a role's name that is not there can be made from names that are.
+
+    Raises:
+        DataError: No such role, no such name, or nothing for a role that must be filled.
+    """
+    role_of = {name: role for role, usual in roles.items() for name in (role, *usual)}
+    unknown = sorted(key for key in keys if key.lower() not in role_of)
+    if unknown:
+        raise DataError(
+            f"{source}: no role named {', '.join(unknown)}; roles are {', '.join(roles)}"
+        )
+    given = {role_of[key.lower()]: name for key, name in keys.items()}
+    chosen = {}
+    for role, usual in roles.items():
+        name = given.get(role) or next((name for name in usual if name in there), "none")
+        if name in there or derived(role, name):
+            chosen[role] = name
+        elif role == ROLE_OF_TARGET[target] or name != "none":
+            wanted = name if role in given else " or ".join(usual)
+            raise DataError(
+                f"{source}: no {kind} named {wanted} for the {role}; it holds {', '.join(there)}: "
+                f"say which one is meant with keys, as in {role}=NAME"
+            )
+    if not any(role in chosen for role in INPUTS):
+        raise DataError(
+            f"{source}: no {kind} named {' or '.join(roles['images'])} for the images; it holds "
+            f"{', '.join(there)}: say which one is meant with keys, as in images=NAME"
+        )
+    return chosen
 
 
 def part_of(name: str) -> str:

@@ -25,7 +25,7 @@ class Dataset:
             are counted from 0 in the order of first appearance: the ids themselves stay outside.
         split: (N,) of "train", "val" or "test" as delivered, or None.
         description: One line for screens and reports: counts and format, never a path or a name.
-        simulated: Whether no patient stands behind the images.
+        simulated: A sentence that says so where no patient stands behind the samples, else empty.
     """
 
     sample: SampleSpec
@@ -34,7 +34,7 @@ class Dataset:
     groups: NDArray[np.int64] | None = None
     split: NDArray[np.str_] | None = None
     description: str = ""
-    simulated: bool = False
+    simulated: str = ""
     notes: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:

@@ -80,7 +80,8 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     )
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
+    """What a folder holds, in the order of names, hidden entries left out."""
     return sorted(
         entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))
     )
@@ -88,7 +89,7 @@ def _visible(folder: Path) -> list[Path]:
 
 def _delivered_parts(root: Path) -> Sequence[Path]:
     """The sub-folders that are parts of a split, if all are."""
-    folders = [entry for entry in _visible(root) if entry.is_dir()]
+    folders = [entry for entry in visible(root) if entry.is_dir()]
     parts = [part_of(folder.name) for folder in folders]
     is_split = len(parts) > 1 and "" not in parts and len(set(parts)) == len(parts)
     return folders if is_split else ()
@@ -96,14 +97,14 @@ def _delivered_parts(root: Path) -> Sequence[Path]:
 
 def _labelled(folder: Path, part: str) -> Iterator[_File]:
     """The files of each class folder; files beside the class folders are nobody's."""
-    for entry in _visible(folder):
+    for entry in visible(folder):
         if entry.is_dir():
             for path in _walk(entry):
                 yield _File(path, entry.name, part)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for entry in _visible(folder):
+    for entry in visible(folder):
         if entry.is_dir():
             yield from _walk(entry)
         else:

@@ -3,12 +3,12 @@
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from automed.data.columns import GROUP_NAMES, PARTS, Columns, assemble, words
+from automed.data.columns import GROUP_NAMES, PARTS, Columns, assemble, choose, words
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
 from automed.sample import TargetKind
@@ -25,8 +25,6 @@ ROLES: Mapping[str, tuple[str, ...]] = {
 }
 """What an array can stand for, and the names looked for when none is given."""
 
-_ROLE_OF_TARGET: Mapping[TargetKind, str] = {"label": "labels", "mask": "masks"}
-_INPUTS = ("images", "signals", "table")
 _DAMAGE = (
     OSError,
     EOFError,
@@ -85,7 +83,16 @@ def _columns(
     is_medmnist = "train_images" in archive and "images" not in archive and "images" not in keys
     if is_medmnist and target == "label":
         return _medmnist_columns(archive, keys, source)
-    chosen = _choose(archive, keys, _ROLE_OF_TARGET[target], source)
+    there = sorted(archive)
+    chosen = choose(
+        ROLES,
+        keys,
+        there,
+        target=target,
+        source=source,
+        kind="array",
+        derived=lambda role, name: _is_derived(there, name),
+    )
     arrays = {role: _array(archive, name, source) for role, name in chosen.items()}
     classes = tuple(words(arrays["classes"].reshape(-1))) if "classes" in arrays else ()
     notes = (f"patients are told apart by {chosen['group']!r}",) if "group" in chosen else ()
@@ -131,35 +138,6 @@ def _medmnist_columns(
     )
 
 
-def _choose(
-    archive: Iterable[str], keys: Mapping[str, str], truth: str, source: str
-) -> dict[str, str]:
-    """The array's name (perhaps with //INT) by role, for every role the file can fill."""
-    there = sorted(archive)
-    unknown = sorted(set(keys) - set(ROLES))
-    if unknown:
-        raise DataError(
-            f"{source}: no role named {', '.join(unknown)}; roles are {', '.join(ROLES)}"
-        )
-    chosen = {}
-    for role, usual in ROLES.items():
-        name = keys.get(role) or next((name for name in usual if name in there), "none")
-        if name in there or _is_derived(name, there):
-            chosen[role] = name
-        elif role == truth or name != "none":
-            wanted = name if role in keys else " or ".join(usual)
-            raise DataError(
-                f"{source}: no array named {wanted} for the {role}; it holds {', '.join(there)}: "
-                f"say which one is meant with keys, as in {role}=NAME"
-            )
-    if not any(role in chosen for role in _INPUTS):
-        raise DataError(
-            f"{source}: no array named {' or '.join(_INPUTS)}; it holds {', '.join(there)}: "
-            "say which one is meant with keys, as in images=NAME"
-        )
-    return chosen
-
-
 def _grid(arrays: Mapping[str, Array], source: str) -> Array | None:
     """Images or signals as (N, C, *size), or None where the file has only a table."""
     if "images" in arrays:
@@ -184,7 +162,7 @@ def _numbers(table: Array, source: str) -> Array:
     return table
 
 
-def _is_derived(name: str, there: Sequence[str]) -> bool:
+def _is_derived(there: Sequence[str], name: str) -> bool:
     origin, _, divisor = name.rpartition("//")
     return origin in there and divisor.isdecimal() and int(divisor) > 0
 

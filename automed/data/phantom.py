@@ -1,9 +1,9 @@
-"""The embedded task's data: lung-CT patches from a simulated thorax, nodule or not."""
+"""The embedded tasks' data: lung CT from a simulated thorax, in patches or in volumes."""
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.random import Generator
@@ -12,121 +12,185 @@ from numpy.typing import NDArray
 from automed.data import candidates, thorax
 from automed.data.cache import cached
 from automed.data.dataset import Array, Dataset
+from automed.data.options import Options, parse
 from automed.errors import DataError
 from automed.sample import InputSpec, SampleSpec, TargetKind, TargetSpec
 
-SOURCE = "phantom:lung-ct"
-PIXELS = 32
 SPACING_MM = 0.9
 MARGIN_PIXELS = 3
 """Rendered beyond each side of a patch, so that filters wrap around outside of it."""
 PLANES = 2
 """Sub-slices averaged over the slice thickness."""
+PLANE_MM = 0.8
+"""Between the slices of a volume, thin enough for vessels to pass through all of them."""
 HU_LIMITS = (-1024, 1500)
 WINDOW_HU = (-1000.0, 400.0)
+MASKED_NODULES = 0.8
+"""Share of candidates that are nodules where masks are asked for."""
 
-SAMPLE = SampleSpec(
-    inputs=(
-        InputSpec(
-            name="image",
-            kind="image",
-            channels=1,
-            size=(PIXELS, PIXELS),
-            units="HU",
-            window=WINDOW_HU,
-            spacing_mm=(SPACING_MM, SPACING_MM),
-        ),
-    ),
-    targets=(TargetSpec(name="label", kind="label", classes=("background", "nodule")),),
+SIMULATED = (
+    "The images are simulated: a procedural phantom of the lung, no patient stands behind them. "
+    "Scores on it say nothing about real scans; give your own with --data."
 )
 
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """How candidates are cut out of the thorax.
+
+    Attributes:
+        what: The pieces, in words.
+        size: Pixels per axis, those of a volume the slices first.
+        num_patients: By default.
+        per_patient: Candidates cut from each patient by default.
+    """
+
+    what: str
+    size: tuple[int, ...]
+    num_patients: int
+    per_patient: int
+
+    @property
+    def num_slices(self) -> int:
+        """Slices of a volume; 0 for one axial slice alone."""
+        return self.size[0] if len(self.size) > 2 else 0
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Millimetres per pixel and axis."""
+        return (PLANE_MM, SPACING_MM, SPACING_MM)[-len(self.size) :]
+
+    @property
+    def options(self) -> Options:
+        """What a source can choose."""
+        return {
+            "seed": (0, 0, 2**31 - 1),
+            "patients": (self.num_patients, 4, 2000),
+            "patches": (self.per_patient, 1, 64),
+        }
+
+
+PATCHES = Cut(what="lung-CT patches", size=(32, 32), num_patients=200, per_patient=10)
+VOLUMES = Cut(what="lung-CT volumes", size=(16, 24, 24), num_patients=150, per_patient=4)
+CUTS = {"phantom:lung-ct": PATCHES, "phantom:lung-ct-3d": VOLUMES}
+
+_CLASSES = ("background", "nodule")
 _SOURCES = (__file__, thorax.__file__, candidates.__file__)
 """What the images depend on: a changed generator never reads an old cache."""
 
-OPTIONS: dict[str, tuple[int, int, int]] = {
-    "seed": (0, 0, 2**31 - 1),
-    "patients": (200, 4, 2000),
-    "patches": (10, 1, 64),
-}
-"""Option of a source: its default, least and greatest value."""
 
-
-def generate(seed: int = 0, num_patients: int = 200, patches_per_patient: int = 10) -> Dataset:
-    """Simulated lung-CT patches; the same arguments give the same bits.
+def generate(
+    seed: int = 0,
+    num_patients: int = 200,
+    patches_per_patient: int = 10,
+    *,
+    cut: Cut = PATCHES,
+    target: TargetKind = "label",
+) -> Dataset:
+    """Simulated lung CT; the same arguments give the same bits.
 
     Args:
         seed: Start of every patient's own random numbers.
         num_patients: Simulated patients; a patient does not depend on how many there are.
         patches_per_patient: Candidates cut from each.
+        cut: Patches or volumes.
+        target: "label", or "mask" for the outlines of nodules, of which there are then more.
 
     Returns:
-        image: (N, 1, 32, 32) int16 HU, N = num_patients * patches_per_patient;
-        label: (N,) int64, 1 for a nodule; groups: (N,) int64 patient codes.
+        image: (N, 1, *size) int16 HU, N = num_patients * patches_per_patient;
+        label: (N,) int64, 1 for a nodule, or mask: (N, 1, *size) uint8, 1 where a nodule
+        contributes more than half of its contrast; groups: (N,) int64 patient codes.
     """
     source = b"".join(Path(file).read_bytes() for file in _SOURCES)
     version = hashlib.sha256(source).hexdigest()[:16]
+    size = "x".join(map(str, cut.size))
     arrays = cached(
-        f"phantom-lung-ct-{version}-seed{seed}-{num_patients}x{patches_per_patient}",
-        lambda: simulate(seed, num_patients, patches_per_patient),
+        f"phantom-{size}-{target}-{version}-seed{seed}-{num_patients}x{patches_per_patient}",
+        lambda: simulate(seed, num_patients, patches_per_patient, cut=cut, target=target),
     )
     labels = arrays["label"]
-    count = len(labels)
+    spec = InputSpec(
+        channels=1, size=cut.size, units="HU", window=WINDOW_HU, spacing_mm=cut.spacing_mm
+    )
     return Dataset(
-        sample=SAMPLE,
+        sample=SampleSpec(
+            inputs=(spec,), targets=(TargetSpec(name=target, kind=target, classes=_CLASSES),)
+        ),
         inputs={"image": arrays["image"]},
-        targets={"label": labels},
+        targets={target: arrays[target]},
         groups=np.repeat(np.arange(num_patients, dtype=np.int64), patches_per_patient),
         split=None,
         description=(
-            f"simulated lung-CT patches: {count} of {num_patients} simulated patients, "
-            f"{int((labels == 1).sum())} with a nodule, {PIXELS}x{PIXELS} pixels"
+            f"simulated {cut.what}: {len(labels)} of {num_patients} simulated patients, "
+            f"{int((labels == 1).sum())} with a nodule, {size} pixels"
         ),
-        simulated=True,
+        simulated=SIMULATED,
     )
 
 
-def simulate(seed: int, num_patients: int, patches_per_patient: int) -> dict[str, Array]:
-    """The arrays behind `generate`, without a cache: image and label."""
-    images, labels = [], []
+def simulate(
+    seed: int,
+    num_patients: int,
+    patches_per_patient: int,
+    *,
+    cut: Cut = PATCHES,
+    target: TargetKind = "label",
+) -> dict[str, Array]:
+    """The arrays behind `generate`, without a cache: image and label, and mask if asked for."""
+    made = []
     for patient in range(num_patients):
         rng = np.random.default_rng([seed, patient])
-        image, label = _patient_patches(rng, patches_per_patient)
-        images.append(image)
-        labels.append(label)
-    return {"image": np.concatenate(images)[:, None], "label": np.concatenate(labels)}
+        made.append(_of_patient(rng, patches_per_patient, cut, target))
+    return {name: np.concatenate([arrays[name] for arrays in made]) for name in made[0]}
 
 
-def _patient_patches(rng: Generator, count: int) -> tuple[NDArray[np.int16], NDArray[np.int64]]:
+def _of_patient(rng: Generator, count: int, cut: Cut, target: TargetKind) -> dict[str, Array]:
     patient = thorax.draw_patient(rng)
-    labels = (rng.uniform(size=count) < patient.nodule_share).astype(np.int64)
-    side = PIXELS + 2 * MARGIN_PIXELS
-    scenes = np.empty((count, side, side), np.float32)
+    nodules = patient.nodule_share if target == "label" else MASKED_NODULES
+    labels = (rng.uniform(size=count) < nodules).astype(np.int64)
+    side = cut.size[-1] + 2 * MARGIN_PIXELS
+    scenes = np.empty((count, *cut.size[:-2], side, side), np.float32)
+    shares = np.empty_like(scenes)
     for row, label in enumerate(labels):
         right, down = np.clip(rng.normal(0.0, candidates.CENTRING_MM, 2), -4.0, 4.0).tolist()
         slab = thorax.Slab(
             side=side,
             spacing_mm=SPACING_MM,
-            slice_mm=patient.slice_mm,
-            planes=PLANES,
+            slice_mm=cut.num_slices * PLANE_MM or patient.slice_mm,
+            planes=cut.num_slices or PLANES,
             shift_mm=(right, down),
+            sections=cut.num_slices // 2 or 1,
         )
         (candidates.nodule_scene if label else candidates.mimic_scene)(slab, rng, patient)
-        scenes[row] = slab.image()
-    scanned = scan(scenes, rng, patient)
-    inner = slice(MARGIN_PIXELS, MARGIN_PIXELS + PIXELS)
-    return np.rint(np.clip(scanned[:, inner, inner], *HU_LIMITS)).astype(np.int16), labels
+        hu, share = slab.planes()
+        scenes[row] = hu if cut.num_slices else hu.mean(axis=0)
+        shares[row] = share if cut.num_slices else share.mean(axis=0)
+    inner = slice(MARGIN_PIXELS, side - MARGIN_PIXELS)
+    scanned = scan(scenes, rng, patient)[:, None, ..., inner, inner]
+    arrays: dict[str, Array] = {
+        "image": np.rint(np.clip(scanned, *HU_LIMITS)).astype(np.int16),
+        "label": labels,
+    }
+    if target == "mask":
+        arrays["mask"] = (shares[:, None, ..., inner, inner] > 0.5).astype(np.uint8)
+    return arrays
 
 
 def scan(
-    scenes_NHW: NDArray[np.float32], rng: Generator, patient: thorax.Patient
+    scenes: NDArray[np.float32], rng: Generator, patient: thorax.Patient
 ) -> NDArray[np.float64]:
     """What the patient's scanner makes of sharp scenes: blur, edge enhancement, filtered noise.
 
     The noise is white noise through a ramp filter and an apodisation window, as filtered back
     projection leaves it: band-passed and correlated between neighbours. Both filters are applied
-    in the frequency domain, so images wrap around at their edges.
+    slice by slice in the frequency domain, so images wrap around at their edges.
+
+    Args:
+        scenes: (N, H, W) or (N, D, H, W) densities.
+        rng: Start of the noise.
+        patient: Whose scanner it is.
     """
-    side = scenes_NHW.shape[-1]
+    side = scenes.shape[-1]
     fy = np.fft.fftfreq(side, SPACING_MM)[:, None]
     fx = np.fft.rfftfreq(side, SPACING_MM)[None, :]
     frequency = np.hypot(fy, fx)
@@ -134,17 +198,16 @@ def scan(
     response *= 1.0 + patient.sharpening * (2.0 * np.pi * patient.blur_mm * frequency) ** 2
     angle = np.arctan2(fy, fx) - rng.uniform(0.0, np.pi)
     band = frequency * response * (1.0 + patient.streak * np.cos(2.0 * angle))
-    noise = np.fft.irfft2(
-        np.fft.rfft2(rng.standard_normal(scenes_NHW.shape)) * band, s=(side, side)
-    )
-    dose = patient.noise_hu * rng.uniform(0.8, 1.25, (len(scenes_NHW), 1, 1))
-    noise *= dose / noise.std(axis=(1, 2), keepdims=True)
-    return np.fft.irfft2(np.fft.rfft2(scenes_NHW) * response, s=(side, side)) + noise
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(scenes.shape)) * band, s=(side, side))
+    axes = tuple(range(1, scenes.ndim))
+    dose = patient.noise_hu * rng.uniform(0.8, 1.25, (len(scenes), *[1] * len(axes)))
+    noise *= dose / noise.std(axis=axes, keepdims=True)
+    return np.fft.irfft2(np.fft.rfft2(scenes) * response, s=(side, side)) + noise
 
 
 def accepts(source: str) -> bool:
-    """Whether a source names this data: "phantom:lung-ct", options after a question mark."""
-    return source.partition("?")[0] == SOURCE
+    """Whether a source names this data: one of CUTS, options after a question mark."""
+    return source.partition("?")[0] in CUTS
 
 
 def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> Dataset:
@@ -153,30 +216,14 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     Args:
         source: What `accepts` answers True for.
         keys: Names of arrays in other formats; nothing to choose here.
-        target: What is to be learnt.
+        target: What is to be learnt: labels or masks.
 
     Raises:
-        DataError: An option is unknown, given twice, not a whole number or out of range.
+        DataError: An option makes no sense, or the phantom has no such target.
     """
-    del keys, target
-    query = source.partition("?")[2]
-    values = {name: default for name, (default, _, _) in OPTIONS.items()}
-    given: set[str] = set()
-    example = f"write for example {SOURCE}?seed=3&patients=50"
-    pairs = parse_qsl(query, keep_blank_values=True)
-    for name, text in pairs:
-        if name not in OPTIONS or name in given:
-            problem = "is given twice" if name in given else "is not known"
-            raise DataError(
-                f"option {name!r} of {source!r} {problem}; "
-                f"allowed: {', '.join(OPTIONS)}, each once; {example}"
-            )
-        given.add(name)
-        _, least, greatest = OPTIONS[name]
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= greatest):
-            raise DataError(
-                f"option {name}={text!r} of {source!r} is no whole number from {least} to "
-                f"{greatest}; {example}"
-            )
-        values[name] = int(text)
-    return generate(values["seed"], values["patients"], values["patches"])
+    del keys
+    if target not in ("label", "mask"):
+        raise DataError(f"{source!r} has labels and masks but no {target}; give your own --data")
+    cut = CUTS[source.partition("?")[0]]
+    values = parse(source, cut.options, "seed=3&patients=50")
+    return generate(values["seed"], values["patients"], values["patches"], cut=cut, target=target)

@@ -168,7 +168,7 @@ def _read_nifti(path: Path) -> Picture:
     if path.name.lower().endswith(".gz"):
         content = gzip.decompress(content)  # to its end, where the checksum is
     try:
-        image = _parse_nifti(content)
+        image = parse_nifti(content)
         pixels = _native(np.asanyarray(image.dataobj))
         turn = nibabel.io_orientation(image.affine)
         zooms_mm = voxel_sizes(image.affine)
@@ -188,7 +188,8 @@ def _read_nifti(path: Path) -> Picture:
     return _arranged(path.name, pixels, turn, zooms_mm)
 
 
-def _parse_nifti(content: bytes) -> Any:
+def parse_nifti(content: bytes) -> Any:
+    """The nibabel image in the bytes of an uncompressed NIfTI file of either version."""
     import nibabel
 
     header_size = int.from_bytes(content[:4], "little")

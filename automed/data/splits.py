@@ -24,7 +24,8 @@ _ATTEMPTS = 50
 class Sealed:
     """The test part, out of reach until it is opened on purpose.
 
-    It tells its number of samples and nothing else; it neither prints, copies nor pickles.
+    It tells its number of samples and a digest, from which nothing can be learnt; it neither
+    prints, copies nor pickles.
     """
 
     __slots__ = ("__give", "__len")
@@ -36,6 +37,10 @@ class Sealed:
     def open(self) -> Dataset:
         """The test part; call it once, when everything has been decided."""
         return self.__give()
+
+    def digest(self) -> str:
+        """Sixteen hex digits that change with any of its pixels or labels."""
+        return self.__give().digest()
 
     def __len__(self) -> int:
         return self.__len
@@ -62,6 +67,10 @@ class Parts:
     val: Dataset
     sealed: Sealed
     facts: tuple[tuple[str, str], ...]
+
+    def digest(self) -> str:
+        """Digests of the three parts; whatever is swapped in one of them shows."""
+        return "-".join(part.digest() for part in (self.train, self.val, self.sealed))
 
 
 def split(
@@ -109,7 +118,7 @@ def split(
 
 def _codes(dataset: Dataset, seed: int, fractions: tuple[float, float, float]) -> tuple[Codes, str]:
     """The part of each row, and how it was come by."""
-    by = "image" if dataset.groups is None else "patient"
+    by = "sample" if dataset.groups is None else "patient"
     delivered = () if dataset.split is None else tuple(p for p in PARTS if p in dataset.split)
     if dataset.split is None or delivered == ("train",):
         codes = _cut(dataset, np.arange(len(dataset)), seed, fractions)
@@ -237,6 +246,8 @@ def _facts(dataset: Dataset, codes: Codes) -> list[tuple[str, str]]:
         facts.append(("patients or scans", _counted(per_part)))
     if dataset.sample.target.kind == "label":
         facts.append(("class share", _class_shares(dataset, codes)))
+    if dataset.sample.target.kind == "mask":
+        facts.append(("foreground share", _foreground_shares(dataset, codes)))
     names = [PARTS[code] for code in codes]
     repeated = repeated_images(dataset.images, names)
     if repeated:
@@ -257,4 +268,17 @@ def _class_shares(dataset: Dataset, codes: Codes) -> str:
     return "; ".join(
         f"{part}: " + ", ".join(f"{s:.2f} {c}" for s, c in zip(share, classes, strict=True))
         for part, share in shares.items()
+    )
+
+
+def _foreground_shares(dataset: Dataset, codes: Codes) -> str:
+    """What share of its places each part gives to the classes but background."""
+    classes = dataset.sample.target.classes[1:]
+    return "; ".join(
+        f"{part}: "
+        + ", ".join(
+            f"{100 * (dataset.truth[codes == code] == k).mean():.2f} % {name}"
+            for k, name in enumerate(classes, start=1)
+        )
+        for code, part in enumerate(PARTS)
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from automed.data import pixels
-from automed.data.columns import GROUP_NAMES, Columns, assemble
+from automed.data.columns import GROUP_NAMES, Columns, assemble, choose
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
 from automed.sample import TargetKind
@@ -22,10 +22,6 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "split": ("split",),
 }
 """What a column can stand for, and the headings looked for when none is given."""
-
-_ROLE_OF_TARGET: Mapping[TargetKind, str] = {"label": "labels", "mask": "masks"}
-_ROLE_OF = {name: role for role, usual in ROLES.items() for name in (role, *usual)}
-"""Role by every name it answers to in keys: "label" is as good as "labels"."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,16 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     """
     path = Path(source)
     headings, rows = _table(path)
-    truth = _ROLE_OF_TARGET[target]
-    chosen = _choose(headings, keys, truth, path.name)
+    keys = {role: heading.lower() for role, heading in keys.items()}
+    chosen = choose(
+        ROLES,
+        keys,
+        headings,
+        target=target,
+        source=path.name,
+        kind="column",
+        derived=lambda role, name: role == "table" and set(name.split("+")) <= set(headings),
+    )
     array, spacing_mm, notes = _stack(path, rows, chosen.get("images"))
     masks, _, _ = _stack(path, rows, chosen["masks"] if target == "mask" else None)
     group, split = chosen.get("group"), chosen.get("split")
@@ -112,31 +116,6 @@ def _table(path: Path) -> tuple[list[str], list[_Row]]:
     return headings, [
         _Row(number, dict(zip(headings, cells, strict=True))) for number, cells in lines[1:]
     ]
-
-
-def _choose(
-    headings: Sequence[str], keys: Mapping[str, str], truth: str, source: str
-) -> dict[str, str]:
-    """The heading by role, for every role the table can fill; of variables several, with a +."""
-    unknown = sorted(key for key in keys if key.lower() not in _ROLE_OF)
-    if unknown:
-        raise DataError(
-            f"{source}: no role named {', '.join(unknown)}; roles are {', '.join(ROLES)}"
-        )
-    given = {_ROLE_OF[key.lower()]: heading.lower() for key, heading in keys.items()}
-    required = {truth} if "table" in given else {truth, "images"}
-    chosen = {}
-    for role, usual in ROLES.items():
-        heading = given.get(role) or next((name for name in usual if name in headings), "none")
-        if heading in headings or (role == "table" and set(heading.split("+")) <= set(headings)):
-            chosen[role] = heading
-        elif role in required or heading != "none":
-            wanted = heading if role in given else " or ".join(usual)
-            raise DataError(
-                f"{source}: no column named {wanted} for the {role}; the header has "
-                f"{', '.join(headings)}: say which one is meant with keys, as in {role}=NAME"
-            )
-    return chosen
 
 
 def _stack(

@@ -17,7 +17,10 @@ class Evaluate(Protocol):
         """The outcome of a trial; it does not raise for what a trial can do wrong."""
 
     def warm(self, worker: int) -> None:
-        """Load what every trial needs; workers of one machine are numbered from 0."""
+        """Load what every trial needs; workers of one machine are numbered from 0.
+
+        What it raises is not the executor's to tell: the trials, which need the same, fail by it.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

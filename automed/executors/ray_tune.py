@@ -1,5 +1,6 @@
 """Trials on a Ray cluster, through Ray Tune; the strategy stands behind a Searcher."""
 
+import contextlib
 import logging
 import os
 import shutil
@@ -104,7 +105,8 @@ def _trainable() -> Any:
 
         def setup(self, config: dict[str, Any], evaluate: Evaluate) -> None:
             self._evaluate = evaluate
-            self._evaluate.warm(0)  # Ray shows each actor its own devices only
+            with contextlib.suppress(Exception):  # what is wrong will be the reason of a trial
+                self._evaluate.warm(0)  # Ray shows each actor its own devices only
             self._trial: Trial = config["trial"]
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -4,9 +4,10 @@ import functools
 import hashlib
 import io
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, 
     machine it was made on.
     """
     _reuse_operator_table()
+    _lock_progress_bars_within_the_process()
     model = model.cpu().eval()
     with _quiet():
         program: Any = torch.onnx.export(
@@ -76,6 +78,12 @@ def digest(artefact: bytes) -> str:
     return seen.hexdigest()[:16]
 
 
+def graph_inputs(inputs: Sequence[InputSpec]) -> list[onnx.ValueInfoProto]:
+    """Float32 inputs of one sample, as a graph that is made by hand declares them."""
+    info = onnx.helper.make_tensor_value_info
+    return [info(spec.name, onnx.TensorProto.FLOAT, (1, *spec.shape)) for spec in inputs]
+
+
 @functools.cache
 def reference() -> bytes:
     """A small fixed convolutional model, the yardstick that timings are divided by."""
@@ -90,7 +98,7 @@ def reference() -> bytes:
     graph = onnx.helper.make_graph(
         steps,
         "reference",
-        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, (1, 1, 48, 48))],
+        graph_inputs([InputSpec(size=(48, 48))]),
         [onnx.helper.make_tensor_value_info(last, onnx.TensorProto.FLOAT, (1, 32, 48, 48))],
         [
             onnx.numpy_helper.from_array(rng.normal(0, 0.1, shape).astype(np.float32), name)
@@ -132,6 +140,18 @@ def _reuse_operator_table() -> None:
     if table is not None and build is not None:
         cached: Any = functools.cache(build)
         table.from_torchlib = classmethod(cached)
+
+
+@functools.cache
+def _lock_progress_bars_within_the_process() -> None:
+    """PyTorch's tracer opens a tqdm bar, whose own lock is a semaphore of the whole machine.
+
+    A worker that is told to leave at once would leave that behind.
+    """
+    with suppress(ImportError):
+        from tqdm import tqdm
+
+        tqdm.set_lock(threading.RLock())
 
 
 @contextmanager

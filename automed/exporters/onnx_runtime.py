@@ -1,6 +1,7 @@
 """A shipped ONNX model as its user meets it: onnxruntime and NumPy, no PyTorch."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from automed.errors import DataError, ExportError
+from automed.errors import ExportError
+from automed.sample import InputSpec, TargetSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +19,10 @@ class Card:
     """What an artefact says of itself in its metadata."""
 
     task: str
-    classes: tuple[str, ...]
-    size: tuple[int, ...]
-    channels: int
-    units: str
+    problem: str
+    inputs: tuple[InputSpec, ...]
+    target: TargetSpec
+    outputs: tuple[str, ...]
     notice: str
 
 
@@ -54,10 +56,13 @@ class Model:
 
     def __call__(self, *raw: NDArray[Any]) -> NDArray[np.float32]:
         """The graph's first output for one sample, each input (1, C, *size)."""
-        names = (i.name for i in self._session.get_inputs())
-        feed = {name: x.astype(np.float32) for name, x in zip(names, raw, strict=True)}
         first = self._session.get_outputs()[0].name
-        return np.asarray(self._session.run([first], feed)[0], dtype=np.float32)
+        return np.asarray(self._session.run([first], self._feed(raw))[0], dtype=np.float32)
+
+    def outputs(self, *raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """All that the graph returns for one sample, by name."""
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, self._feed(raw)), strict=True))
 
     def rehearse(self) -> None:
         """One inference on a made-up input; nothing but the runtime's own work, to be timed."""
@@ -79,43 +84,29 @@ class Model:
         """
         facts = self._session.get_modelmeta().custom_metadata_map
         try:
-            image = json.loads(facts["input"])
             return Card(
                 task=facts["task"],
-                classes=tuple(json.loads(facts["classes"])),
-                size=tuple(image["size"]),
-                channels=int(image["channels"]),
-                units=image["units"],
+                problem=facts["problem"],
+                inputs=tuple(_input(raw) for raw in json.loads(facts["inputs"])),
+                target=_target(json.loads(facts["target"])),
+                outputs=tuple(json.loads(facts["outputs"])),
                 notice=facts["notice"],
             )
         except (KeyError, ValueError, TypeError) as error:
             raise ExportError(
-                "the model carries no automed metadata (task, classes, input); "
+                "the model carries no automed metadata (problem, inputs, target); "
                 "give a file that `automed search` or `automed export` wrote"
             ) from error
 
-    def predict(self, image: NDArray[Any]) -> dict[str, float]:
-        """Class name to probability for one raw image (C, *size).
-
-        A grey image is given to a model of colour images as three equal channels, as in training.
-
-        Raises:
-            DataError: The image's shape is not the one the model was made for, or it holds NaN
-                or Inf.
-        """
-        card = self.card()
-        wanted = (card.channels, *card.size)
-        if image.shape == (1, *card.size) and card.channels == 3:
-            image = np.broadcast_to(image, wanted)
-        if image.shape != wanted:
-            raise DataError(
-                f"the image is {_shape(image.shape)}, the model takes {_shape(wanted)} "
-                f"(channels x size, raw {card.units}); crop or resample it first"
-            )
-        if not np.isfinite(image).all():
-            raise DataError("the image holds NaN or Inf; pixels must be finite: export it again")
-        return dict(zip(card.classes, map(float, self(image[None])[0]), strict=True))
+    def _feed(self, raw: Sequence[NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        names = (i.name for i in self._session.get_inputs())
+        return {name: x.astype(np.float32) for name, x in zip(names, raw, strict=True)}
 
 
-def _shape(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
+def _input(raw: dict[str, Any]) -> InputSpec:
+    lists = {name: tuple(value) for name, value in raw.items() if isinstance(value, list)}
+    return InputSpec(**{k: v for k, v in (raw | lists).items() if k != "dtype"})
+
+
+def _target(raw: dict[str, Any]) -> TargetSpec:
+    return TargetSpec(**raw | {"classes": tuple(raw["classes"])})

@@ -1,6 +1,7 @@
 """What kinds of task mean: raw output, loss, metrics and what an exported graph returns."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -11,6 +12,38 @@ from automed.sample import TargetKind, TargetSpec
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A sample that tells how a model does, for the report.
+
+    Attributes:
+        row: Its position in the part.
+        title: Why it is shown, in a word or two.
+        caption: What is true of it and what the model says, in a few words.
+        truth: Class number of every place (*size); None where the target is no map.
+        answer: The same as the model has it.
+    """
+
+    row: int
+    title: str
+    caption: str
+    truth: NDArray[Any] | None = None
+    answer: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What an exported graph says of one sample, as `automed predict` tells it.
+
+    Attributes:
+        values: A number by its name: a class's probability, or its share of the places.
+        labels: Class number of every place (*size); None where the target is no map.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    labels: NDArray[np.uint8] | None = None
 
 
 class Problem(Protocol):
@@ -24,6 +57,8 @@ class Problem(Protocol):
     """Metric name to what it is, in words; the larger the better, unless among `errors`."""
     errors: frozenset[str]
     """Metrics of which less is better."""
+    units: Mapping[str, str]
+    """Metric name to its unit, for those that have one."""
     classical: tuple[str, ...]
     """Baselines without a network that can answer, see automed/baselines."""
 
@@ -41,6 +76,19 @@ class Problem(Protocol):
         Returns:
             Metric name to an array (R,).
         """
+
+    def shown(
+        self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec
+    ) -> tuple[Shown, ...]:
+        """Samples that tell how a model does, the bad ones first; picked by rule, never by eye."""
+
+    def answer(self, outputs: Mapping[str, NDArray[Any]], target: TargetSpec) -> Answer:
+        """What the graph's outputs, by name, say of one sample."""
+
+
+def sign(problem: Problem, metric: str) -> float:
+    """1 where more of a metric is better, -1 where less is."""
+    return -1.0 if metric in problem.errors else 1.0
 
 
 def weighted_means(

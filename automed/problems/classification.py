@@ -1,10 +1,12 @@
 """Classification: one label a sample; the exported graph returns class probabilities."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automed.problems import Answer, Shown
 from automed.sample import TargetKind, TargetSpec
 
 if TYPE_CHECKING:
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 SPECIFICITY = 0.9
+NUM_SHOWN = 3
+"""Samples of each kind for the report."""
 
 
 class Classification:
@@ -20,6 +24,7 @@ class Classification:
     target: TargetKind = "label"
     outputs = ("probabilities",)
     errors = frozenset[str]()
+    units: Mapping[str, str] = {}
     classical = ("logistic-regression", "random-forest")
     metrics = {  # noqa: RUF012 - a table
         "auc": "area under the ROC curve; the mean of one-against-rest for several classes",
@@ -36,8 +41,7 @@ class Classification:
         import torch
         from torch import nn
 
-        counts = np.bincount(truth, minlength=len(target.classes)).clip(1)
-        weights = np.sqrt(counts.mean() / counts)
+        weights = class_weights(truth, target)
         return nn.CrossEntropyLoss(
             torch.tensor(weights, dtype=torch.float32), label_smoothing=smoothing
         )
@@ -69,6 +73,37 @@ class Classification:
             "balanced_accuracy": np.mean(recalls, axis=0),
             "sensitivity": np.mean([sensitivity for _, sensitivity in ranked], axis=0),
         }
+
+    def shown(
+        self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec
+    ) -> tuple[Shown, ...]:
+        """Those whose class gets the least probability, then those with the surest answers."""
+        answer_N, sure_N = outputs.argmax(axis=1), outputs.max(axis=1)
+        given_N = outputs[np.arange(len(truth)), truth]
+        bad = np.argsort(given_N, kind="stable")[:NUM_SHOWN].tolist()
+        sure = [n for n in np.argsort(-sure_N, kind="stable").tolist() if n not in bad]
+
+        def one(row: int, title: str) -> Shown:
+            said = f"{target.classes[answer_N[row]]}, {sure_N[row]:.3f}"
+            caption = f"{target.classes[truth[row]]}; the model says {said}"
+            return Shown(row=row, title=title, caption=caption)
+
+        return (
+            *(one(n, "Most wrong" if answer_N[n] != truth[n] else "Least sure") for n in bad),
+            *(one(n, "Most sure") for n in sure[:NUM_SHOWN]),
+        )
+
+    def answer(self, outputs: Mapping[str, NDArray[Any]], target: TargetSpec) -> Answer:
+        """Class name to probability."""
+        (probabilities,) = outputs["probabilities"]
+        return Answer(values=dict(zip(target.classes, map(float, probabilities), strict=True)))
+
+
+def class_weights(truth: NDArray[Any], target: TargetSpec) -> NDArray[np.float64]:
+    """The weight of each class, 1 where all are equally frequent."""
+    counts = np.bincount(truth, minlength=len(target.classes)).clip(1)
+    weights: NDArray[np.float64] = np.sqrt(counts.mean() / counts)
+    return weights
 
 
 def _ranked(

@@ -1,16 +1,20 @@
 """Segmentation: a class for every pixel or voxel; the exported graph returns label map too."""
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.problems import weighted_means
+from automed.problems import Answer, Shown, weighted_means
 from automed.sample import TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+NUM_SHOWN = 2
+"""Samples of each kind for the report."""
 
 
 class Segmentation:
@@ -28,6 +32,7 @@ class Segmentation:
         "hd95": "95th percentile of the distances between surfaces, pixels, likewise",
     }
     errors = frozenset({"hd95"})
+    units: Mapping[str, str] = {"hd95": "pixels"}
     classical = ("threshold",)
 
     def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
@@ -59,16 +64,54 @@ class Segmentation:
         self, outputs: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None
     ) -> dict[str, NDArray[np.float64]]:
         """Every metric from probabilities (N, K, *size) and masks (N, 1, *size)."""
-        answer, mask, num_classes = outputs.argmax(axis=1), truth[:, 0], outputs.shape[1]
-        dice, hd95 = np.full((2, len(truth), num_classes - 1), np.nan)
-        for k in range(1, num_classes):
-            found, there = answer == k, mask == k
-            dice[:, k - 1] = _dice(found, there)
-            hd95[:, k - 1] = _hd95(found, there)
         return {
-            "dice": weighted_means(_means(dice), weights),
-            "hd95": weighted_means(_means(hd95), weights),
+            "dice": weighted_means(_of_samples(_dice, outputs, truth), weights),
+            "hd95": weighted_means(_of_samples(_hd95, outputs, truth), weights),
         }
+
+    def shown(
+        self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec
+    ) -> tuple[Shown, ...]:
+        """The worst, the median and the best samples by Dice, of those that have a Dice."""
+        del target
+        dice = _of_samples(_dice, outputs, truth)
+        ranked = np.argsort(dice, kind="stable")[: np.isfinite(dice).sum()].tolist()
+        middle = max(0, (len(ranked) - NUM_SHOWN) // 2)
+        kinds = {
+            "Worst": ranked[:NUM_SHOWN],
+            "Median": ranked[middle : middle + NUM_SHOWN],
+            "Best": ranked[-NUM_SHOWN:],
+        }
+        titles = {row: title for title, rows in reversed(kinds.items()) for row in rows}
+        return tuple(
+            Shown(
+                row=row,
+                title=titles[row],
+                caption=f"Dice {dice[row]:.3f}",
+                truth=truth[row, 0],
+                answer=outputs[row].argmax(axis=0),
+            )
+            for row in ranked
+            if row in titles
+        )
+
+    def answer(self, outputs: Mapping[str, NDArray[Any]], target: TargetSpec) -> Answer:
+        """The label map, and class name to its share of the places."""
+        labels = outputs["labels"][0].astype(np.uint8)
+        counts = np.bincount(labels.reshape(-1), minlength=len(target.classes))
+        shares = (counts / labels.size).tolist()
+        return Answer(values=dict(zip(target.classes, shares, strict=True)), labels=labels)
+
+
+def _of_samples(
+    measure: Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.float64]],
+    outputs: NDArray[Any],
+    truth: NDArray[Any],
+) -> NDArray[np.float64]:
+    """A measure (N,) of found and true places, the mean over classes but background."""
+    answer, mask = outputs.argmax(axis=1), truth[:, 0]
+    classes = range(1, outputs.shape[1])
+    return _means(np.stack([measure(answer == k, mask == k) for k in classes], axis=1))
 
 
 def _dice(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -80,6 +123,8 @@ def _dice(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[n
 
 
 def _hd95(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:
+    import warnings
+
     import torch
     from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 
@@ -91,9 +136,10 @@ def _hd95(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[n
     for row in np.flatnonzero(in_both):
         crop = _around(found_NS[row] | there_NS[row])
         pair = (torch.from_numpy(m[row][crop])[None, None] for m in (found_NS, there_NS))
-        distances[row] = float(
-            compute_hausdorff_distance(*pair, include_background=True, percentile=95)
-        )
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # MONAI of itself
+            distances[row] = float(
+                compute_hausdorff_distance(*pair, include_background=True, percentile=95)
+            )
     return distances
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from automed import files
 from automed.errors import UnknownNameError
 from automed.report.results import Model, Results
 from automed.report.text import (
@@ -14,6 +15,7 @@ from automed.report.text import (
     count,
     interval_text,
     metric_label,
+    metric_title,
     milliseconds,
     significant,
     size,
@@ -29,14 +31,12 @@ _MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 
 
 def write(results: Results, model_name: str, path: Path) -> None:
-    """Write the card of one model as Markdown, through a temporary neighbour.
+    """Write the card of one model as Markdown.
 
     Raises:
         UnknownNameError: No model of the results has that name.
     """
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(_card(results, _named(results, model_name)), encoding="utf-8")
-    scratch.replace(path)
+    files.replace(path, _card(results, _named(results, model_name)))
 
 
 def _named(results: Results, name: str) -> Model:
@@ -66,7 +66,7 @@ def _card(results: Results, model: Model) -> str:
         f"Family: {_plain(model.family)}.",
         _table(("parameter", "value"), (model.config or {}).items()),
         "## Scores",
-        _scores(model),
+        _scores(results, model),
         f"The intervals are 95 % bootstrap intervals, resampled by {results.resampled_by}. The"
         " search picks on the validation part, so scores there are optimistic. "
         + (
@@ -96,7 +96,7 @@ def _card(results: Results, model: Model) -> str:
     return "\n\n".join(b for b in blocks if b) + "\n"
 
 
-def _scores(model: Model) -> str:
+def _scores(results: Results, model: Model) -> str:
     metrics = sorted({*model.validation, *model.sealed})
     if not metrics:
         return "No scores were recorded."
@@ -104,7 +104,7 @@ def _scores(model: Model) -> str:
         ("metric", "validation", "sealed test"),
         (
             (
-                metric_label(m),
+                metric_title(results, m),
                 interval_text(model.validation.get(m)),
                 interval_text(model.sealed.get(m)) if m in model.sealed else "still sealed",
             )

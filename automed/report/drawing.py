@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from automed.report.results import Model, Results
-from automed.report.text import interval_text, metric_label, milliseconds, value_text
+from automed.report.text import interval_text, metric_label, metric_title, milliseconds, value_text
 
 # Okabe and Ito 2008, without yellow (faint on white) and grey (kept for baselines).
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -46,6 +46,11 @@ def searched(results: Results) -> list[Trial]:
 def timed(costs: Mapping[str, float]) -> bool:
     """There is a latency that a logarithmic axis can show."""
     return costs.get("latency_ms", 0) > 0
+
+
+def score_title(results: Results) -> str:
+    """The title of an axis of scores."""
+    return f"{html.escape(metric_title(results, results.score))}, validation part"
 
 
 def layout(*, height: int, margin: Mapping[str, int]) -> dict[str, Any]:
@@ -110,10 +115,14 @@ def padded(values: Sequence[float], *, below: float, above: float) -> tuple[floa
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """1, 2, 5 in every decade between two logarithms; over three decades only the 1s."""
+    """1, 2, 5 in every decade between two logarithms; over three decades only the 1s.
+
+    Where fewer than two of them lie between, round numbers as on a linear axis.
+    """
     steps = (1, 2, 5) if high - low < 3 else (1,)
     decades = range(math.floor(low) - 1, math.ceil(high) + 1)
-    return [s * 10.0**d for d in decades for s in steps if low <= math.log10(s * 10.0**d) <= high]
+    ticks = [s * 10.0**d for d in decades for s in steps if low <= math.log10(s * 10.0**d) <= high]
+    return ticks if len(ticks) > 1 else linear_ticks(10.0**low, 10.0**high)
 
 
 def linear_ticks(low: float, high: float) -> list[float]:

@@ -25,6 +25,7 @@ from automed.report.drawing import (
     nothing,
     padded,
     palette,
+    score_title,
     searched,
     timed,
     trial_text,
@@ -88,7 +89,7 @@ def families(results: Results) -> go.Figure:
         tickvals=[floor, *ticks],
         ticktext=["no score", *(f"{t:g}" for t in ticks)],
         tickangle=0,
-        title_text=f"{metric_label(score)}, validation part",
+        title_text=score_title(results),
         **GRID,
     )
     return figure
@@ -127,7 +128,7 @@ def curves(results: Results) -> go.Figure:
         tickvals=sorted({max(1, round(t)) for t in linear_ticks(0, max(last, 2))}),
         **GRID,
     )
-    figure.update_yaxes(title_text=f"{metric_label(score)}, validation part", **GRID)
+    figure.update_yaxes(title_text=score_title(results), **GRID)
     return figure
 
 

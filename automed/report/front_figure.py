@@ -24,12 +24,13 @@ from automed.report.drawing import (
     nothing,
     padded,
     palette,
+    score_title,
     searched,
     timed,
     trial_text,
 )
 from automed.report.results import Model, Results
-from automed.report.text import metric_label, significant
+from automed.report.text import significant
 
 HEIGHT = 560
 MARGIN = {"l": 64, "r": 14, "t": 12, "b": 54}
@@ -54,7 +55,7 @@ def front(results: Results) -> go.Figure:
     if not models and not trials:
         return nothing("No model was trained")
     figure = go.Figure(layout=layout(height=HEIGHT, margin=MARGIN))
-    axes = _axes(best, others, trials, score)
+    axes = _axes(best, others, trials, score, results.sign)
     _draw_trials(figure, axes, trials, score, colours)
     _draw_front(figure, best, score, colours)
     _draw_baselines(figure, axes, others, score)
@@ -66,23 +67,32 @@ def front(results: Results) -> go.Figure:
         hoverinfo="skip",
         **group("chosen"),
     )
-    _draw_axes(figure, axes, score)
+    _draw_axes(figure, axes, results)
     _draw_labels(figure, axes, best, others, results)
     return figure
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Axes:
-    """Latency's logarithm from left to right, scores from low to high."""
+    """Latency's logarithm from left to right; up is better, so an error's axis is turned.
+
+    Attributes:
+        left: Logarithm of the fastest latency.
+        right: Logarithm of the slowest.
+        low: The score's value times its sign at the bottom.
+        high: The same at the top.
+        sign: 1 where more of the score is better, -1 where less is.
+    """
 
     left: float
     right: float
     low: float
     high: float
+    sign: int
 
     @property
     def edge(self) -> float:
-        """Where scores below the axis are drawn."""
+        """Where scores beyond the bottom are drawn, times the sign."""
         return self.low + 0.02 * (self.high - self.low)
 
     def across(self, latency: float) -> float:
@@ -91,7 +101,16 @@ class _Axes:
 
     def down(self, value: float) -> float:
         """A score in pixels from the plot's top."""
-        return (self.high - max(value, self.edge)) / (self.high - self.low) * PLOT_HEIGHT
+        share = (self.high - self.sign * self.drawn(value)) / (self.high - self.low)
+        return share * PLOT_HEIGHT
+
+    def shows(self, value: float) -> bool:
+        """A score is not beyond the bottom."""
+        return self.sign * value >= self.edge
+
+    def drawn(self, value: float) -> float:
+        """Where a score is drawn: at itself, or at the bottom where it is beyond."""
+        return value if self.shows(value) else self.sign * self.edge
 
     def spot(self, model: Model, score: str) -> tuple[float, float]:
         """A model as (share of the width, pixels from the top)."""
@@ -99,20 +118,20 @@ class _Axes:
 
 
 def _axes(
-    best: Sequence[Model], others: Sequence[Model], trials: Sequence[Trial], score: str
+    best: Sequence[Model], others: Sequence[Model], trials: Sequence[Trial], score: str, sign: int
 ) -> _Axes:
     """Room for every latency, the front's intervals and the baselines not far below them."""
-    ends = [end for m in best for end in (m.validation[score].low, m.validation[score].high)]
-    values = [m.validation[score].value for m in others]
+    ends = [sign * v for m in best for v in (m.validation[score].low, m.validation[score].high)]
+    values = [sign * m.validation[score].value for m in others]
     if ends:
         reach = min(ends) - 0.6 * (max(ends) - min(ends))
         ends += [v for v in values if v >= reach]
-    scores = ends or values or [t["scores"][score] for t in trials]
+    scores = ends or values or [sign * t["scores"][score] for t in trials]
     low, high = padded(scores, below=0.1, above=0.22)
     latencies = [m.costs["latency_ms"] for m in (*best, *others)]
     latencies += [t["costs"]["latency_ms"] for t in trials]
     left, right = padded([math.log10(x) for x in latencies], below=0.05, above=0.05)
-    return _Axes(left=left, right=right, low=low, high=high)
+    return _Axes(left=left, right=right, low=low, high=high, sign=sign)
 
 
 def _draw_trials(
@@ -127,13 +146,13 @@ def _draw_trials(
         values = [t["scores"][score] for t in mine]
         figure.add_scatter(
             x=[t["costs"]["latency_ms"] for t in mine],
-            y=[max(v, axes.edge) for v in values],
+            y=[axes.drawn(v) for v in values],
             mode="markers",
             marker={
                 "size": 8,
                 "color": colour,
                 "opacity": 0.38,
-                "symbol": ["circle" if v >= axes.edge else BELOW_THE_AXIS for v in values],
+                "symbol": ["circle" if axes.shows(v) else BELOW_THE_AXIS for v in values],
             },
             **hover([trial_text(t, score) for t in mine]),
             **group(family),
@@ -177,11 +196,11 @@ def _draw_baselines(figure: go.Figure, axes: _Axes, others: Sequence[Model], sco
     values = [m.validation[score].value for m in others]
     figure.add_scatter(
         x=[m.costs["latency_ms"] for m in others],
-        y=[max(v, axes.edge) for v in values],
+        y=[axes.drawn(v) for v in values],
         mode="markers",
         marker={
             "size": 11,
-            "symbol": ["diamond-open" if v >= axes.edge else BELOW_THE_AXIS for v in values],
+            "symbol": ["diamond-open" if axes.shows(v) else BELOW_THE_AXIS for v in values],
             "color": BASELINE_COLOUR,
             "line": {"width": 2},
         },
@@ -190,8 +209,13 @@ def _draw_baselines(figure: go.Figure, axes: _Axes, others: Sequence[Model], sco
     )
 
 
-def _draw_axes(figure: go.Figure, axes: _Axes, score: str) -> None:
-    latencies, scores = log_ticks(axes.left, axes.right), linear_ticks(axes.low, axes.high)
+def _draw_axes(figure: go.Figure, axes: _Axes, results: Results) -> None:
+    latencies = log_ticks(axes.left, axes.right)
+    scores = [axes.sign * t for t in linear_ticks(axes.low, axes.high)]
+    if axes.sign < 0:
+        scores = [t for t in scores if t >= 0]  # errors end at 0
+    elif scores[0] < 1:
+        scores = [t for t in scores if t <= 1]  # most scores end at 1
     figure.update_xaxes(
         type="log",
         range=[axes.left, axes.right],
@@ -201,9 +225,9 @@ def _draw_axes(figure: go.Figure, axes: _Axes, score: str) -> None:
         **GRID,
     )
     figure.update_yaxes(
-        range=[axes.low, axes.high],
-        tickvals=[t for t in scores if t <= 1 or scores[0] >= 1],  # most scores end at 1
-        title_text=f"{metric_label(score)}, validation part",
+        range=[axes.sign * axes.low, axes.sign * axes.high],
+        tickvals=scores,
+        title_text=score_title(results),
         **GRID,
     )
 
@@ -219,7 +243,9 @@ def _draw_labels(
     score = results.score
     lines = labels.steps([axes.spot(m, score) for m in best])
     for m in best:
-        top, bottom = axes.down(m.validation[score].high), axes.down(m.validation[score].low)
+        top, bottom = sorted(
+            axes.down(v) for v in (m.validation[score].high, m.validation[score].low)
+        )
         x, _ = axes.spot(m, score)
         lines.append(labels.Box.at(x, left=-5, right=5, top=top, bottom=bottom))
     models = sorted((*best, *others), key=lambda m: (m not in best, m.name != results.chosen))
@@ -235,7 +261,7 @@ def _draw_labels(
         text = html.escape(point.text)
         figure.add_annotation(
             x=math.log10(m.costs["latency_ms"]),
-            y=max(m.validation[score].value, axes.edge),
+            y=axes.drawn(m.validation[score].value),
             text=f"<b>{text}</b>" if point.bold else text,
             ax=place.dx,
             ay=place.dy,
@@ -255,7 +281,7 @@ def _draw_labels(
 def _label(model: Model, best: Sequence[Model], results: Results, axes: _Axes) -> str:
     if model.name != results.chosen or model not in best:
         value = model.validation[results.score].value
-        return f"{model.name} ({value:.3f})" if value < axes.edge else model.name
-    scores = [m.validation[results.score].value for m in best]
+        return model.name if axes.shows(value) else f"{model.name} ({value:.3f})"
+    scores = [results.sign * m.validation[results.score].value for m in best]
     at_knee = best[knee(scores, [m.costs["latency_ms"] for m in best])] is model
     return f"{model.name}, the knee" if at_knee and len(best) > 2 else f"{model.name}, chosen"

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
-from automed.report import drawing, figures, front_figure, text
+from automed import files
+from automed.report import drawing, examples, figures, front_figure, text
 from automed.report.results import Model, Results
 
 FIGURES = {
@@ -27,10 +28,8 @@ MAX_LETTERS = 300
 
 
 def write(results: Results, path: Path) -> None:
-    """Write the report, through a temporary neighbour; file links hold beside the run's files."""
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text(_page(results), encoding="utf-8")
-    scratch.replace(path)
+    """Write the report; file links hold beside the run's files."""
+    files.replace(path, _page(results))
 
 
 def _page(results: Results) -> str:
@@ -43,6 +42,7 @@ def _page(results: Results) -> str:
     )
     environment.filters |= {
         "label": text.metric_label,
+        "title": lambda name: text.metric_title(results, name),
         "significant": text.significant,
         "href": lambda path: quote(path, safe="/"),
     }
@@ -61,11 +61,14 @@ def _page(results: Results) -> str:
         metrics=_metrics(results),
         palette=drawing.palette(results),
         baseline_colour=drawing.BASELINE_COLOUR,
+        truth_colour=examples.TRUTH,
+        answer_colour=examples.ANSWER,
         figures={name: _inline(draw(results), f"figure-{name}") for name, draw in FIGURES.items()},
         states=[(s, states[s]) for s in dict.fromkeys((*STATES, *sorted(states))) if states[s]],
         broken=broken[:MAX_REASONS],
         num_broken=len(broken),
         reasons={t["number"]: _reason(t) for t in broken},
+        with_baselines=any(t["origin"] != "search" for t in results.trials),
         methods=any(m.family != m.name for m in results.baselines),
         opened=any(m.sealed for m in results.models),
         bounds=text.bounds(results),
@@ -84,14 +87,13 @@ def _inline(figure: go.Figure, div: str) -> Markup:
 
 def _rival(results: Results) -> Model | None:
     """The baseline to beat: the most accurate one on the validation part."""
-    sign = -1 if results.objectives.get(results.score) == "minimize" else 1
     scored = [m for m in results.baselines if results.score in m.validation]
-    return max(scored, key=lambda m: sign * m.validation[results.score].value, default=None)
+    return max(scored, key=lambda m: results.sign * m.validation[results.score].value, default=None)
 
 
 def _tiles(results: Results, model: Model) -> list[tuple[str, str, str]]:
     """(label, figure, remark) of what a reader asks first about the chosen model."""
-    metric, costs = text.metric_label(results.score), model.costs
+    metric, costs = text.metric_title(results, results.score), model.costs
     sealed = model.sealed.get(results.score)
     shown = sealed or model.validation.get(results.score)
     tiles = [

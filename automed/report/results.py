@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from automed import files
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,30 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Example:
+    """A picture of a validation sample, and what the chosen model said of it.
+
+    Attributes:
+        title: Why it is shown.
+        caption: What is true and what the model says.
+        png: The picture, a PNG in base 64.
+        outlined: Whether truth and answer are drawn into it.
+    """
+
+    title: str
+    caption: str
+    png: str
+    outlined: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """One search, told to its reader.
 
     Attributes:
         task: Name of the task.
         title: The task in one line.
-        simulated: A sentence that says so when the images are simulated, else None.
+        simulated: A sentence that says so when the samples are simulated, else None.
         score: Name of the accuracy objective, for example "auc".
         objectives: Objective name to "maximize" or "minimize", in order.
         limits: Limit name to its bound, for example {"latency_ms": 2.0}.
@@ -87,7 +106,11 @@ class Results:
         complete: Whether the search spent its budget; False after an interruption.
         comparisons: Every model of the front against every baseline; empty while the test part is
             sealed.
-        resampled_by: What the intervals draw: "patient", or "image" where no patients are known.
+        resampled_by: What the intervals draw: "patient", or "sample" where no patients are known.
+        metrics: Metric name to what it is, in words.
+        errors: Metrics of which less is better.
+        units: Metric name to its unit, for those that have one.
+        examples: Pictures of validation samples; empty where they were not asked for.
     """
 
     task: str
@@ -105,6 +128,15 @@ class Results:
     complete: bool = True
     comparisons: tuple[Comparison, ...] = ()
     resampled_by: str = "patient"
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    errors: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def sign(self) -> int:
+        """1 where more of the score is better, -1 where less is."""
+        return -1 if self.score in self.errors else 1
 
     @property
     def front(self) -> tuple[Model, ...]:
@@ -144,10 +176,8 @@ class Results:
         return pd.DataFrame(rows)
 
     def save(self, path: Path) -> None:
-        """Write JSON through a temporary neighbour, so that no half-written file is left."""
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
-        scratch.replace(path)
+        """Write JSON."""
+        files.replace(path, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Results":
@@ -168,5 +198,13 @@ class Results:
             for c in raw.pop("comparisons")
         )
         data, run = (tuple((a, b) for a, b in raw.pop(k)) for k in ("data", "run"))
-        trials = tuple(raw.pop("trials"))
-        return cls(models=models, trials=trials, data=data, run=run, comparisons=comparisons, **raw)
+        return cls(
+            models=models,
+            trials=tuple(raw.pop("trials")),
+            data=data,
+            run=run,
+            comparisons=comparisons,
+            errors=tuple(raw.pop("errors")),
+            examples=tuple(Example(**e) for e in raw.pop("examples")),
+            **raw,
+        )

@@ -11,7 +11,9 @@ NOT_CLINICAL = (
     "Not for clinical use: a research result, not a medical device; nothing here was validated "
     "on patients for diagnosis or treatment."
 )
-_ACRONYMS = {"auc", "auprc", "roc", "iou", "f1", "mae", "mse", "rmse", "mcc", "ece", "macs"}
+_ACRONYMS = {"auc", "auprc", "roc", "iou", "f1", "mae", "mse", "rmse", "mcc", "ece"}
+_ACRONYMS |= {"hd95", "assd", "psnr", "ssim"}
+_NAMES = {"dice": "Dice", "macs": "MACs"}
 
 
 def metric_label(name: str, *, inline: bool = False) -> str:
@@ -19,9 +21,16 @@ def metric_label(name: str, *, inline: bool = False) -> str:
 
     Inside a sentence no capital begins it: macro F1.
     """
-    words = [w.upper() if w in _ACRONYMS else w for w in re.split(r"[_\s]+", name) if w]
-    text = " ".join(words)
+    words = (w for w in re.split(r"[_\s]+", name) if w)
+    text = " ".join(w.upper() if w in _ACRONYMS else _NAMES.get(w, w) for w in words)
     return text if inline else text[:1].upper() + text[1:]
+
+
+def metric_title(results: "Results", name: str) -> str:
+    """A metric's name with its unit and, where less of it is better, that."""
+    remarks = [results.units[name]] if name in results.units else []
+    remarks += ["less is better"] if name in results.errors else []
+    return metric_label(name) + (f" ({', '.join(remarks)})" if remarks else "")
 
 
 def cost_label(name: str) -> str:
@@ -91,7 +100,7 @@ def compare(results: "Results", model: "Model", baseline: "Model") -> tuple[str,
     The difference has an interval where the results hold the paired comparison on the sealed part;
     otherwise it is that of the scores, on the sealed part if both were opened.
     """
-    score, label = results.score, metric_label(results.score)
+    score, label = results.score, metric_title(results, results.score)
     for c in results.comparisons:
         if (c.model, c.baseline) == (model.name, baseline.name):
             d = c.difference

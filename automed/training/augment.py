@@ -7,7 +7,8 @@ import torch
 from monai.data import set_track_meta
 from monai.transforms import RandFlip, RandRotate90, RandScaleIntensity, RandShiftIntensity
 
-from automed.errors import UnknownNameError
+from automed.sample import SampleSpec
+from automed.training.tensors import Part
 
 SLAB = 16
 """Samples that share one random draw: a transform costs Python time per call, not per pixel."""
@@ -18,17 +19,13 @@ set_track_meta(False)  # no affine and no history to carry along: plain tensors 
 class Augmentation:
     """Named augmentations of images in [0, 1].
 
-    Names: "flip" mirrors along each axis, "rotate90" turns by quarters in the last two axes
-    where those are of one length, "intensity" scales and shifts a little.
+    Names are those of `automed.task.AUGMENTATIONS`: "flip" mirrors along each axis, "rotate90"
+    turns by quarters in the last two axes where those are of one length, "intensity" scales and
+    shifts a little.
     """
 
     def __init__(self, names: Iterable[str], size: tuple[int, ...]) -> None:
-        """Set them up for images of this size.
-
-        Raises:
-            UnknownNameError: No such augmentation.
-        """
-        names, axes = tuple(names), range(len(size))
+        axes = range(len(size))
         square = len(size) > 1 and size[-1] == size[-2]
         moves = {
             "flip": [RandFlip(prob=0.5, spatial_axis=axis) for axis in axes],
@@ -40,9 +37,6 @@ class Augmentation:
                 RandShiftIntensity(offsets=0.05, prob=0.5),
             ],
         }
-        for name in names:
-            if name not in moves | tints:
-                raise UnknownNameError("augmentation", name, moves | tints)
         self._moves = [transform for name in names for transform in moves.get(name, ())]
         self._tints = [transform for name in names for transform in tints.get(name, ())]
 
@@ -73,6 +67,23 @@ class Augmentation:
             for whole, slab in zip(augmented, slabs, strict=True):
                 whole[rows] = slab.to(whole.dtype)
         return augmented
+
+    def part(
+        self, part: Part, sample: SampleSpec, seed: int
+    ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+        """Inputs and truth of an epoch; what lies on the images' grid moves with them."""
+        kinds = [spec.kind for spec in sample.inputs]
+        images = [x for x, kind in zip(part.inputs, kinds, strict=True) if kind == "image"]
+        if not images:
+            return part.inputs, part.truth
+        on_grid = [] if sample.target.kind == "label" else [part.truth]
+        joined, *moved = self.epoch(torch.cat(images, 1), seed, on_grid)
+        split = iter(torch.split(joined, [x.shape[1] for x in images], 1))
+        inputs = zip(part.inputs, kinds, strict=True)
+        return (
+            tuple(next(split) if kind == "image" else x for x, kind in inputs),
+            moved[0] if moved else part.truth,
+        )
 
     def _slab(self, slabs: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         image = _applied(self._moves, torch.cat([s.flatten(0, 1).float() for s in slabs]))

@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import types
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from automed import registry
 
 TINY = (
     *("--data", "phantom:lung-ct?patients=30&seed=1"),
@@ -36,6 +39,28 @@ def automed(*arguments, cwd=None, timeout=540):
         check=False,
     )
     return Finished(Path(cwd or "."), done.stdout, done.stderr, done.returncode)
+
+
+class Inline:
+    """Runs trials in this process, so that a test pays for torch once."""
+
+    def run(self, ask, evaluate, tell):
+        evaluate.warm(0)
+        while (trial := ask()) is not None:
+            tell(trial, evaluate(trial))
+
+
+@pytest.fixture(scope="module")
+def inline():
+    """The name of an executor for tests that call the API."""
+    module = types.ModuleType("inline_executor")
+    module.make = lambda resources: Inline()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, module.__name__, module)
+        patch.setitem(registry.ROWS["executor"], "inline", module.__name__)
+        registry.places.cache_clear()
+        yield
+    registry.places.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from automed.errors import UnknownNameError
 from automed.evaluate import memo_key
 from automed.record import Record
 from automed.session import known_latencies
+from automed.trial import BASELINE, Outcome, Trial
 
 NODULE3D = (
     Path(__file__).parents[2].parent
@@ -26,28 +26,8 @@ NODULE3D = (
 )
 CLINIC = "klinikum-beispielstadt"
 PATIENTS = np.array([f"Mustermann_Erika_{number:04d}" for number in range(24)])
+pytestmark = pytest.mark.usefixtures("inline")
 NOISY = re.compile("latency|seconds")
-
-
-class Inline:
-    """Runs trials in this process, so that a test pays for torch once."""
-
-    def run(self, ask, evaluate, tell):
-        evaluate.warm(0)
-        while (trial := ask()) is not None:
-            tell(trial, evaluate(trial))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def inline():
-    module = types.ModuleType("inline_executor")
-    module.make = lambda resources: Inline()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, module.__name__, module)
-        patch.setitem(registry.ROWS["executor"], "inline", module.__name__)
-        registry.places.cache_clear()
-        yield
-    registry.places.cache_clear()
 
 
 class Watch:
@@ -85,7 +65,7 @@ def clinic_file(folder, **changes):
     return path
 
 
-def searched(data, out, *, seed=3, latencies=None, watch=None):
+def searched(data, out, *, seed=3, latencies=None, examples=True, watch=None):
     return api.search(
         data=data,
         out=out,
@@ -97,6 +77,7 @@ def searched(data, out, *, seed=3, latencies=None, watch=None):
         baselines=["cnn5"],
         executor="inline",
         latencies=latencies,
+        examples=examples,
         watch=watch,
     )
 
@@ -107,7 +88,7 @@ def looked_on():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, looked_on):
+def run(tmp_path_factory, looked_on, inline):
     folder = tmp_path_factory.mktemp("api")
     return searched(clinic_file(folder), folder / "run", watch=looked_on)
 
@@ -173,27 +154,55 @@ def test_who_watches_gets_every_trial(run, looked_on):
     assert any("sealed" in step for step in looked_on.steps)
 
 
-def test_a_trial_is_known_again_by_its_own_latency(run):
-    """A baseline may have the very graph of a trial; only the trial's timing was told on."""
-    known = known_latencies(run.folder)
-    for trial, outcome in Record.open(run.folder).rows():
-        told = known[memo_key(outcome.graph, "onnx")]["latency_ms"]
-        assert told == outcome.costs["latency_ms"], trial.name
+def test_a_trial_is_known_again_by_its_own_latency(tmp_path):
+    """Trials that differ in dropout have one graph, and perhaps that of a baseline."""
+    space = registry.space(("vgg",), "classification")
+    record = Record.create(tmp_path, "t", {"auc": "maximize", "latency_ms": "minimize"}, {})
+    for number, dropout in enumerate((0.0, 0.2)):
+        point = {"family": "vgg", **registry.family("vgg")(dropout=dropout).config()}
+        trial = Trial(number, "vgg", point, 0, name=f"vgg-{number:03d}")
+        record.write(trial, Outcome(costs={"latency_ms": 1.0 + number}, graph="g"), space)
+    baseline = Trial(0, "vgg", {}, 0, BASELINE, "cnn5")
+    record.write(baseline, Outcome(costs={"latency_ms": 9.0}, graph="g"), space)
+    known = known_latencies(tmp_path)
+    told = {name: known[memo_key("g", "onnx", name)]["latency_ms"] for name in ("vgg-000", "cnn5")}
+    assert told == {"vgg-000": 1.0, "cnn5": 9.0}
+    assert known[memo_key("g", "onnx", "vgg-001")] == {"latency_ms": 2.0}
+    assert known[memo_key("g", "onnx")] == {"latency_ms": 2.0}, "a strategy is told of trials only"
 
 
-def test_no_trial_sees_the_sealed_part(run, tmp_path):
+@pytest.fixture(scope="module")
+def again(run, tmp_path_factory):
+    """The same search without pictures, on data with another test part."""
+    folder = tmp_path_factory.mktemp("again")
     with np.load(run.folder.parent / CLINIC / "images.npz") as delivered:
         columns = dict(delivered)
     is_test = columns["split"] == "test"
     columns["images"][is_test] = np.random.default_rng(1).permuted(columns["images"][is_test])
     columns["labels"][is_test] = np.roll(columns["labels"][is_test], 1)
-    again = searched(clinic_file(tmp_path, **columns), tmp_path / "run", latencies=run.folder)
+    data = clinic_file(folder, **columns)
+    return searched(data, folder / "run", latencies=run.folder, examples=False)
+
+
+def test_no_trial_sees_the_sealed_part(run, again):
     pd.testing.assert_frame_equal(quiet(again.folder), quiet(run.folder))
     assert [m.validation for m in again.results.models if m.name == "cnn5"] == [
         m.validation for m in run.results.models if m.name == "cnn5"
     ]
     sealed = [next(m for m in r.results.models if m.name == "cnn5").sealed for r in (run, again)]
     assert sealed[0] != sealed[1]
+
+
+def test_pixels_are_in_the_results_only_where_they_are_wanted(run, again):
+    assert [e.title for e in run.results.examples][-3:] == ["Most sure"] * 3
+    start_of_a_png = "iVBOR"
+    for name in ("results.json", "report.html"):
+        assert start_of_a_png in (run.folder / name).read_text()
+    assert again.results.examples == ()
+    for path in again.folder.rglob("*.*"):
+        assert f'"{start_of_a_png}'.encode() not in path.read_bytes(), path.name
+        assert f"base64,{start_of_a_png}".encode() not in path.read_bytes(), path.name
+    assert start_of_a_png not in (run.folder / "model-card.md").read_text()
 
 
 @pytest.mark.slow

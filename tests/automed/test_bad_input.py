@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from automed import registry
 
 PHANTOM = "phantom:lung-ct?patients=30&seed=1"
 
@@ -176,6 +179,7 @@ OPTIONS = {
     ("--objective", "latency"): "did you mean 'latency_ms'?",
     ("--objective", "latency_ms"): "name a score too",
     ("--baselines", "resnet-18"): "did you mean 'resnet18'?",
+    ("--baselines", "threshold"): "threshold is not for classification",
     ("--max-latency", "quick"): "2ms, 500us or 0.1s",
     ("--max-latency", "2"): "2ms, 500us or 0.1s",
     ("--max-latency", "0ms"): "2ms, 500us or 0.1s",
@@ -226,11 +230,22 @@ def test_options_that_make_no_sense(cli, here, given, wanted):
     assert not list(here.iterdir())
 
 
+def test_a_network_of_an_unknown_family_is_refused_before_the_data_is_read(cli, here, tmp_path):
+    task = tmp_path / "lesions.yaml"
+    known = registry.task("lung-ct").model_dump(mode="json")
+    task.write_text(json.dumps(known | {"networks": {"cnn5": {"family": "vvg"}}, "baselines": []}))
+    told = cli("search", "--task", task, "--data", "none.npz")
+    assert_one_line(told, "networks.cnn5: no family named 'vvg'; did you mean 'vgg'?")
+    told = cli("search", "--family", "resnett", "--data", "none.npz")
+    assert_one_line(told, "did you mean 'resnet'?")
+    assert not list(here.iterdir())
+
+
 def test_keys_that_name_no_array_list_those_there_are(cli, here, tmp_path):
     told = cli("search", "--data", npz(tmp_path), "--keys", "images=volumes")
     assert_one_line(told, "it holds images, labels")
     told = cli("search", "--data", npz(tmp_path), "--keys", "pictures=images")
-    assert_one_line(told, "roles are images, labels")
+    assert_one_line(told, "roles are images, signals")
     assert not list(here.iterdir())
 
 
@@ -254,19 +269,28 @@ def test_a_limit_that_nothing_meets_names_the_fastest_seen(cli, here):
 
 
 @pytest.mark.parametrize("inside", ["file", "file/run"])
-def test_an_out_that_cannot_be_written(cli, here, inside):
+def test_an_out_that_cannot_be_written_is_refused_before_the_data_is_read(cli, here, inside):
     (here / "file").write_text("mine")
-    told = cli("search", "--data", PHANTOM, "--trials", 1, "--out", inside)
+    told = cli("search", "--data", "none.npz", "--trials", 1, "--out", inside)
     assert_one_line(told, f"cannot write to {inside}")
     assert [path.name for path in here.iterdir()] == ["file"]
     assert (here / "file").read_text() == "mine"
 
 
-def test_an_out_that_holds_a_run_is_left_alone(cli, here, tiny_run):
-    before = {p: p.read_bytes() for p in tiny_run.folder.rglob("*") if p.is_file()}
-    told = cli("search", "--data", PHANTOM, "--trials", 1, "--out", tiny_run.folder)
+def test_an_out_without_permission_is_refused_before_the_data_is_read(cli, here, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != here)  # root may anything
+    told = cli("search", "--data", "none.npz", "--out", "new/run")
+    assert_one_line(told, "cannot write to new/run: permission denied")
+    assert not list(here.iterdir())
+
+
+def test_an_out_that_holds_a_run_is_left_alone(cli, here):
+    (here / "run").mkdir()
+    (here / "run" / "study.db").write_bytes(b"mine")
+    told = cli("search", "--data", "none.npz", "--trials", 1, "--out", "run")
     assert_one_line(told, "holds a run already")
-    assert {p: p.read_bytes() for p in tiny_run.folder.rglob("*") if p.is_file()} == before
+    assert [p.name for p in here.rglob("*")] == ["run", "study.db"]
+    assert (here / "run" / "study.db").read_bytes() == b"mine"
 
 
 def no_folder(folder):

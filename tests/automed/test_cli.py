@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +34,8 @@ def test_search_says_what_it_reads_does_and_recommends(tiny_run):
     assert "30 simulated patients" in said
     assert re.search(r"Take (vgg|mobile)-\d\d\d", said)
     assert "report.html" in said
+    assert "training baseline cnn5 (1/1)" in said
+    assert f"automed export {tiny_run.folder} lung-ct.onnx" in said
     assert "[3/3" in said
 
 
@@ -85,6 +88,24 @@ def test_export_into_a_folder_keeps_the_name(cli, tiny_run, tmp_path):
     for name in artefacts(tiny_run):
         assert cli("export", tiny_run.folder, tmp_path, "--model", name).code == 0
     assert sorted(path.stem for path in tmp_path.glob("*.onnx")) == artefacts(tiny_run)
+
+
+def test_export_into_a_folder_that_is_not_there_makes_it(cli, tiny_run, tmp_path):
+    told = cli("export", tiny_run.folder, f"{tmp_path}/new/models/")
+    assert told.code == 0, told.stderr
+    (made,) = (tmp_path / "new" / "models").iterdir()
+    assert made.stem in artefacts(tiny_run)
+    assert str(made) in told.stdout.replace("\n", "")
+
+
+def test_export_from_a_run_that_lacks_the_model_blames_the_run(cli, tiny_run, tmp_path):
+    shutil.copytree(tiny_run.folder, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "models")
+    told = cli("export", tmp_path / "copy", tmp_path / "mine.onnx")
+    assert told.code == 2
+    assert told.stderr.startswith(f"automed: {tmp_path / 'copy'} lacks models/")
+    assert told.stderr.count("\n") == 1
+    assert not (tmp_path / "mine.onnx").exists()
 
 
 def test_export_of_an_unknown_model_names_the_nearest(cli, tiny_run, tmp_path):

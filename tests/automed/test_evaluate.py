@@ -167,6 +167,19 @@ def test_known_latency_is_taken_as_it_is(lowered):
     assert evaluate(trial(0), unknown).costs["latency_ms"] != 123.5
 
 
+def test_a_trial_has_its_own_latency_before_that_of_its_graph(lowered):
+    own = {"latency_ms": 1.5, "latency_p95_ms": 1.6, "latency_relative": 7.0}
+    other = {"latency_ms": 2.5, "latency_p95_ms": 2.6, "latency_relative": 8.0}
+    latencies = {
+        memo_key(lowered.graph, "onnx", "vgg-000"): own,
+        memo_key(lowered.graph, "onnx"): other,
+    }
+    known = replace(JOB, latencies=latencies)
+    for name, wanted in (("vgg-000", own), ("vgg-001", other), ("", other)):
+        costs = evaluate(trial(0, name=name), known).costs
+        assert {cost: costs[cost] for cost in own} == wanted, name
+
+
 def test_memo_key_tells_graph_target_processor_and_runtime(lowered):
     key = memo_key(lowered.graph, "onnx")
     assert key.startswith(f"{lowered.graph}|onnx|")
@@ -277,11 +290,6 @@ def test_a_trial_that_makes_no_sense_fails(changes, reason):
         pytest.fail(f"raised {error!r}")
     assert outcome.failure
     assert reason in outcome.failure or "KeyError" in outcome.failure
-
-
-def test_unknown_augmentation_is_named(job):
-    wrong = TASK.changed(training={"augment": ["flop"]})
-    assert "did you mean 'flip'" in evaluate(trial(1), replace(job, task=wrong)).failure
 
 
 def test_data_that_cannot_be_read_fails_without_its_folder(tmp_path):

@@ -1,18 +1,12 @@
-"""Which models are timed and exported again, which stay, and the classical baselines."""
+"""Which models are timed and exported again, and which stay."""
 
 import numpy as np
-import onnx
 import pytest
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from automed import baselines, data, registry
-from automed.errors import ExportError, UnknownNameError
+from automed import data, registry
+from automed.errors import ExportError
 from automed.evaluate import Evaluate, Job
-from automed.exporters import MAX_DIFFERENCE, outputs
-from automed.exporters.onnx_runtime import Model
+from automed.exporters import MAX_DIFFERENCE
 from automed.finalists import (
     MOST,
     Finalist,
@@ -22,9 +16,9 @@ from automed.finalists import (
     timed,
     trained_network,
 )
-from automed.task import CLASSICAL
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
+CLASSICAL = registry.part("problem", "classification").PROBLEM.classical
 OBJECTIVES = {"auc": "maximize", "latency_ms": "minimize"}
 TASK = registry.task("lung-ct").changed(
     limits={}, budget={"trials": 2, "epochs": 2}, baselines=CLASSICAL
@@ -141,60 +135,6 @@ def parts():
     return data.open_parts(JOB.data, {}, seed=0, window=None, hu_window=TASK.window)
 
 
-def classical(name, train, seed):
-    """The classifier as scikit-learn's user would fit it."""
-    if name == "random-forest":
-        model = RandomForestClassifier(baselines.NUM_TREES, random_state=seed)
-    else:
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
-    return model.fit(train.images.reshape(len(train), -1).astype(np.float32), train.truth)
-
-
-@pytest.mark.parametrize("name", CLASSICAL)
-def test_classical_baseline_gives_scikit_learns_probabilities(name, parts):
-    runner = Model(baselines.fit(name, parts.train, 3))
-    wanted = classical(name, parts.train, 3).predict_proba(
-        parts.val.images.reshape(len(parts.val), -1).astype(np.float32)
-    )
-    given = outputs(runner, parts.val.given)
-    np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
-    assert np.ptp(given[:, 1]) > 0.1
-    runner.rehearse()
-
-
-@pytest.mark.parametrize("name", CLASSICAL)
-def test_classical_baseline_takes_one_raw_image_and_gives_nothing_else(name, parts):
-    graph = onnx.load_from_string(baselines.fit(name, parts.train, 0)).graph
-    (image,), (_,) = graph.input, graph.output
-    assert image.name == "image"
-    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 1, 32, 32]
-
-
-def test_several_classes_and_volumes():
-    rng = np.random.default_rng(0)
-    labels = np.arange(60) % 3
-    images = rng.normal(size=(60, 1, 4, 5, 6)) + labels.reshape(-1, 1, 1, 1, 1)
-    from automed.data.dataset import Dataset
-    from automed.sample import InputSpec, SampleSpec, TargetSpec
-
-    train = Dataset(
-        sample=SampleSpec(
-            inputs=(InputSpec(size=(4, 5, 6)),), targets=(TargetSpec(classes=tuple("abc")),)
-        ),
-        inputs={"image": images},
-        targets={"label": labels},
-    )
-    for name in CLASSICAL:
-        given = outputs(Model(baselines.fit(name, train, 0)), [images])
-        wanted = classical(name, train, 0).predict_proba(images.reshape(60, -1).astype(np.float32))
-        np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
-
-
-def test_unknown_baseline_is_refused(parts):
-    with pytest.raises(UnknownNameError, match="did you mean 'random-forest'"):
-        baselines.fit("random-forrest", parts.train, 0)
-
-
 @pytest.fixture(scope="module")
 def trained():
     point = registry.family("vgg")(width=4, stages=2, stem="stride2").config()
@@ -256,3 +196,26 @@ def test_a_model_that_cannot_be_exported_is_named_and_the_others_stay(parts, tra
     )
     assert failures == ["vgg-007 is broken"]
     assert [f.name for f in given] == list(CLASSICAL)
+
+
+def test_whatever_an_exporter_or_a_converter_raises_costs_its_model_only(
+    parts, trained, monkeypatch
+):
+    def broken(*arguments, **options):
+        raise RuntimeError("no operator for /home/somebody/net.py\nand much more")
+
+    trial, outcome = trained
+    monkeypatch.setattr("skl2onnx.to_onnx", broken)
+    given, failures = exported(
+        JOB, parts.train, parts.val, [trained], lambda _: outcome.checkpoint, {}, lambda _: None
+    )
+    assert [f.name for f in given] == [trial.name]
+    assert failures == [f"{name}: RuntimeError: no operator for net.py" for name in CLASSICAL]
+    monkeypatch.setattr("torch.onnx.export", broken)
+    given, failures = exported(
+        JOB, parts.train, parts.val, [trained], lambda _: outcome.checkpoint, {}, lambda _: None
+    )
+    assert given == []
+    assert "net.py" in failures[0]
+    assert "/home" not in failures[0]
+    assert "\n" not in failures[0]

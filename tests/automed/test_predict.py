@@ -7,6 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from automed.errors import DataError
+from automed.exporters.onnx_runtime import Card
+from automed.predict import predict
+from automed.sample import InputSpec, TargetSpec
+
 
 @pytest.fixture
 def model(tiny_run):
@@ -42,6 +47,16 @@ def test_pictures_of_8_and_16_bits_and_nifti_are_taken(cli, model, hu, tmp_path)
         assert line.startswith(str(path))
         assert {"background", "nodule"} <= set(line.split())
     assert "clinical" in told.stderr
+
+
+def test_pictures_of_8_bits_are_no_hounsfield_units(cli, model, hu, tmp_path):
+    byte = png(tmp_path / "eight.png", (hu % 256).astype(np.uint8))
+    raw = nifti(tmp_path / "hounsfield.nii.gz", hu.astype(np.int16))
+    warning, notice = cli("predict", model, byte, raw).stderr.splitlines()
+    assert warning.startswith("automed: 1 of 2 images are 8-bit")
+    assert "clinical" in notice
+    assert "8-bit" not in cli("predict", model, raw).stderr
+    assert "8-bit" in cli("predict", model, byte, "--json").stderr
 
 
 def test_json_gives_probabilities_that_add_up(cli, model, hu, tmp_path):
@@ -118,23 +133,70 @@ def test_a_missing_image_or_model_and_a_file_that_is_no_model(cli, model, tmp_pa
         assert told.stderr.count("\n") == 1
 
 
-def test_a_grey_picture_suits_a_model_of_colour_images(tmp_path):
-    from automed.exporters.onnx_runtime import Model
+class Stub:
+    """A model of these inputs that answers with the means of what it is given."""
 
-    class Colour(Model):
-        def __init__(self):
-            pass
+    def __init__(self, *inputs):
+        self._inputs = inputs
 
-        def card(self):
-            from automed.exporters.onnx_runtime import Card
+    def card(self):
+        return Card(
+            task="t",
+            problem="classification",
+            inputs=self._inputs,
+            target=TargetSpec(classes=("a", "b")),
+            outputs=("probabilities",),
+            notice="",
+        )
 
-            return Card(
-                task="t", classes=("a", "b"), size=(4, 4), channels=3, units="uint8", notice=""
-            )
+    def outputs(self, *raw):
+        for x, spec in zip(raw, self._inputs, strict=True):
+            assert x.shape == (1, *spec.shape)
+        return {"probabilities": np.array([[raw[0].mean(), raw[-1].mean()]], np.float32)}
 
-        def __call__(self, image):
-            assert image.shape == (1, 3, 4, 4)
-            return np.array([[0.25, 0.75]], np.float32)
 
-    grey = np.ones((1, 4, 4), np.uint8)
-    assert Colour().predict(grey) == {"a": 0.25, "b": 0.75}
+IMAGE = InputSpec(size=(4, 4), channels=3)
+TABLE = InputSpec(name="table", kind="table", channels=3)
+
+
+def test_a_grey_picture_suits_a_model_of_colour_images():
+    assert predict(Stub(IMAGE), [np.ones((1, 4, 4), np.uint8)]).values == {"a": 1.0, "b": 1.0}
+
+
+def test_a_table_goes_beside_or_instead_of_the_image():
+    image = np.zeros((3, 4, 4))
+    assert predict(Stub(IMAGE, TABLE), [image], (61, 1, 1)).values == {"a": 0.0, "b": 21.0}
+    assert predict(Stub(TABLE), [], (61, 1, 1)).values == {"a": 21.0, "b": 21.0}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "images", "table", "told"),
+    [
+        ((IMAGE, TABLE), 1, None, "table of 3 numbers, given 0; .*--table 61,1,0"),
+        ((IMAGE, TABLE), 1, (61, 1), "table of 3 numbers, given 2"),
+        ((IMAGE, TABLE), 1, (61, 1, float("nan")), "NaN or Inf; fill in"),
+        ((IMAGE,), 1, (61,), "takes no table"),
+        ((IMAGE,), 0, None, "0 images for a model that takes 1"),
+        ((TABLE,), 1, (1, 2, 3), "1 images for a model that takes 0"),
+    ],
+)
+def test_an_input_too_many_or_too_few_is_refused(inputs, images, table, told):
+    with pytest.raises(DataError, match=told):
+        predict(Stub(*inputs), [np.zeros((3, 4, 4))] * images, table)
+
+
+def test_options_that_do_not_suit_a_classifier(cli, model, hu, tmp_path):
+    path = png(tmp_path / "image.png", (hu + 1000).astype(np.uint16))
+    for options, told in (
+        ((path, "--out", tmp_path / "mask.png"), "gives no label map"),
+        ((path, path, "--out", tmp_path / "mask.png"), "one image; given 2"),
+        ((path, "--table", "61,1"), "takes no table"),
+        ((path, "--table", "61,old"), "numbers such as 61,1,0"),
+        ((), "0 images for a model that takes 1"),
+    ):
+        said = cli("predict", model, *options)
+        assert said.code == 2
+        assert told in said.stderr
+        assert said.stderr.count("\n") == 1
+        assert not said.stdout
+    assert not (tmp_path / "mask.png").exists()

@@ -164,3 +164,22 @@ def test_third_party_parts_are_found(installed: Path) -> None:
     task = registry.task("liver-mr")
     assert (task.name, task.title) == ("liver-mr", "A task from elsewhere")
     assert "elsewhere_width" in registry.space(task.families, task.problem)
+
+
+def test_a_baseline_that_cannot_answer_the_problem_is_refused() -> None:
+    task = registry.task("lung-ct")
+    registry.require_answering(task)
+    registry.require_answering(task.changed(baselines=["random-forest", "cnn5"]))
+    with pytest.raises(
+        TaskError, match=r"threshold is not for classification; .*random-forest.*cn"
+    ):
+        registry.require_answering(task.changed(baselines=["threshold"]))
+    masks = {"problem": "segmentation", "objectives": {"dice": "maximize"}, "families": ["unet"]}
+    networks = {"tiny": {"family": "unet", "width": 4}, "flat": {"family": "vgg"}}
+    task = task.changed(**masks, networks=networks, baselines=["threshold", "tiny"])
+    registry.require_answering(task)
+    for name in ("random-forest", "flat"):
+        with pytest.raises(
+            TaskError, match=f"{name} is not for segmentation; .*: threshold, tiny$"
+        ):
+            registry.require_answering(task.changed(baselines=[name]))

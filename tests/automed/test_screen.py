@@ -8,7 +8,7 @@ from rich.console import Console
 
 from automed import registry
 from automed.screen import Screen
-from automed.trial import Outcome, Trial
+from automed.trial import BASELINE, Outcome, Trial
 
 
 @pytest.fixture
@@ -16,13 +16,19 @@ def plan():
     task = registry.task("lung-ct")
     task = task.changed(budget=task.budget.model_dump() | {"trials": 4})
     return SimpleNamespace(
-        task=task, strategy="random", executor="local", num_workers=1, seed=0, workers=1
+        task=task,
+        strategy="random",
+        executor="local",
+        num_workers=1,
+        seed=0,
+        workers=1,
+        own_limits=(),
     )
 
 
 @pytest.fixture
 def parts():
-    train = SimpleNamespace(description="12 samples", simulated=False)
+    train = SimpleNamespace(description="12 samples", simulated="")
     return SimpleNamespace(train=train, facts=(("classes", "3 [benign], 9 [bold]"),))
 
 
@@ -55,6 +61,27 @@ def test_a_resumed_search_counts_on(plan, parts, tmp_path):
         screen.started(trial)
         screen.ended(trial, outcome(0.9))
     assert "[4/4, done]" in console.file.getvalue()
+
+
+def test_baselines_are_told_while_the_bar_stands(plan, parts, tmp_path):
+    plan.task = plan.task.changed(baselines=("random-forest", "cnn5", "resnet18"))
+    trial = Trial(1, "resnet", {}, 8, BASELINE, "resnet18")
+    for console in (shown(force_terminal=True), shown()):
+        with Screen(console) as screen:
+            screen.opened(plan, parts, tmp_path, 0)
+            screen.started(trial)
+        assert "training baseline resnet18 (2/2)" in console.file.getvalue()
+
+
+def test_a_limit_says_whose_it_is(plan, parts, tmp_path):
+    plan.task = plan.task.changed(limits={"macs": 30e6, "latency_ms": 2.0})
+    plan.own_limits = ("latency_ms",)
+    console = shown()
+    with Screen(console) as screen:
+        screen.opened(plan, parts, tmp_path, 0)
+    lines = [line.strip("\u2502 ") for line in console.file.getvalue().splitlines()]
+    assert "limit: macs at most 30 M (the task's default)" in lines
+    assert "limit: latency_ms at most 2 ms" in lines
 
 
 def test_brackets_in_names_of_classes_are_shown(plan, parts):

@@ -75,6 +75,11 @@ def test_the_score_is_the_first_objective_that_is_no_cost(tmp_path: Path) -> Non
         ({"budget": {"trials": 0}}, "budget.trials"),
         ({"budget": {"epoch": 3}}, "budget.epoch"),
         ({"training": {"learning_rate": -1}}, "training.learning_rate"),
+        (
+            {"training": {"augment": ["flip", "rotate"]}},
+            "training.augment: Value error, no augmentation named 'rotate'; "
+            "did you mean 'rotate90'",
+        ),
         ({"networks": {"tiny": {"width": 8}}}, "networks: Value error, network 'tiny' names no"),
         ({"networks": {"tiny": 3}}, "networks.tiny"),
         ({"baselines": ["random-florest"]}, "baselines: .*did you mean 'random-forest'"),

@@ -48,7 +48,7 @@ def test_inputs_come_in_the_order_of_the_sample() -> None:
 def test_every_pixel_counts_in_a_coarse_grid() -> None:
     for size in ((61,), (17, 23), (16, 18, 21)):
         spec = InputSpec(size=size)
-        network = DNN(embedding="pixels", norm="layer", activation="silu").build(
+        network = DNN(embedding="pixels", unit_norm="layer", activation="silu").build(
             SampleSpec(inputs=(spec,), targets=TARGETS)
         )
         image = torch.rand(2, 1, *size, requires_grad=True)

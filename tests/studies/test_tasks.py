@@ -1,23 +1,37 @@
 """One contract for every task file that ships."""
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 import torch
 
-from automed import registry
+from automed import data, registry
+from automed.data.splits import Parts
 from automed.evaluate import architecture, network_of
-from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.space import joint
-from automed.task import CLASSICAL, COSTS, Task
+from automed.task import COSTS, Task
 from automed.trial import BASELINE, Trial
 
 FILES = sorted(Path(str(files("automed.studies"))).rglob("*.yaml"))
 paths = pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-SAMPLE = SampleSpec(
-    inputs=(InputSpec(size=(48, 48)),), targets=(TargetSpec(classes=("without", "with")),)
-)
+FEW = {"phantom": "patients=12", "demo": "samples=60"}
+"""What makes embedded data small enough to open in a moment."""
+
+
+def opened(task: Task, source: str) -> Parts:
+    """A source read and split as a search for this task would."""
+    target = registry.part("problem", task.problem).PROBLEM.target
+    return data.open_parts(source, {}, seed=0, window=None, hu_window=task.window, target=target)
+
+
+@cache
+def few(path: Path) -> Parts:
+    """The first samples of a task's default data."""
+    task = Task.read(path)
+    options = FEW[task.data.partition(":")[0]]
+    return opened(task, f"{task.data}{'&' if '?' in task.data else '?'}{options}")
 
 
 def networks(path: Path) -> list[Trial]:
@@ -48,10 +62,11 @@ def test_its_parts_exist(path: Path) -> None:
     task = Task.read(path)
     assert task.name == path.stem
     assert task.title
-    metrics = registry.part("problem", task.problem).PROBLEM.metrics
-    assert set(task.objectives) <= {*metrics, *COSTS}
+    problem = registry.part("problem", task.problem).PROBLEM
+    assert set(task.objectives) <= {*problem.metrics, *COSTS}
     assert set(task.families) <= set(registry.names("family"))
-    assert set(task.baselines) <= {*task.networks, *CLASSICAL}
+    assert set(task.baselines) <= {*task.networks, *problem.classical}
+    registry.require_answering(task)
     assert registry.space(task.families, task.problem) == joint(
         {name: registry.family(name).space() for name in task.families}
     )
@@ -65,12 +80,37 @@ def test_costs_are_minimised(path: Path) -> None:
 
 @paths
 def test_its_networks_build(path: Path) -> None:
+    sample = few(path).train.sample
+    inputs = [torch.zeros(2, *spec.shape) for spec in sample.inputs]
+    places = sample.image.size if sample.target.kind == "mask" else ()
     for trial in networks(path):
         config = architecture(trial).config()
         assert trial.point.items() <= config.items(), trial.name
         with torch.no_grad():
-            logits = network_of(trial, SAMPLE, seed=0).eval()(torch.zeros(2, 1, 48, 48))
-        assert logits.shape == (2, 2), trial.name
+            logits = network_of(trial, sample, seed=0).eval()(*inputs)
+        assert logits.shape == (2, sample.target.channels, *places), trial.name
+
+
+@paths
+def test_its_default_data_opens_and_its_families_serve_it(path: Path) -> None:
+    task, parts = Task.read(path), few(path)
+    registry.require_serving(task, parts.train.sample)
+    assert parts.train.simulated
+    assert parts.train.groups is not None
+    if task.problem == "segmentation":
+        assert parts.train.truth.any()
+        assert parts.val.truth.any()
+
+
+@pytest.mark.slow
+@paths
+def test_all_of_its_default_data_opens(path: Path) -> None:
+    task = Task.read(path)
+    parts, first = opened(task, task.data), few(path)
+    assert len(parts.train) > 2 * len(first.train)
+    assert len(parts.val) >= 60
+    assert len(parts.sealed) >= 60
+    assert parts.train.sample.inputs[0].shape == first.train.sample.inputs[0].shape
 
 
 @paths
@@ -82,8 +122,9 @@ def test_its_networks_differ(path: Path) -> None:
 @paths
 def test_equal_seeds_give_equal_weights(path: Path) -> None:
     for trial in networks(path)[:1]:
+        sample = few(path).train.sample
         one, same, other = (
-            torch.cat([p.flatten() for p in network_of(trial, SAMPLE, seed=s).parameters()])
+            torch.cat([p.flatten() for p in network_of(trial, sample, seed=s).parameters()])
             for s in (0, 0, 1)
         )
         assert torch.equal(one, same)

@@ -61,6 +61,17 @@ class Recipe(Protocol):
         """
 
 
+def saved(content: Mapping[str, Any]) -> bytes:
+    """A checkpoint: the key `kept` holds the weights to keep, others what the recipe needs."""
+    import io
+
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    return buffer.getvalue()
+
+
 def kept_weights(checkpoint: bytes) -> dict[str, Any]:
     """The state dict in a checkpoint that a recipe wrote; foreign objects are not unpickled."""
     import io

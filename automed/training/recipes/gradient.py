@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from automed.problems import Problem
+from automed.problems import Problem, sign
 from automed.task import Training
 from automed.training.augment import Augmentation
-from automed.training.recipes import Fit, TrainingFailure
+from automed.training.recipes import Fit, TrainingFailure, saved
 from automed.training.tensors import Part, Tensors
 
 EVALUATION_BATCH = 256
@@ -93,7 +93,7 @@ class _Run:
 
     @property
     def stale(self) -> bool:
-        """The score has not risen for `patience` epochs."""
+        """The score has not become better for `patience` epochs."""
         return len(self.curve) - 1 - self.best >= self.settings.patience
 
     def epoch(self) -> None:
@@ -109,14 +109,15 @@ class _Run:
         truth = self.tensors.val.truth_on_host
         scores = {k: float(v[0]) for k, v in self.problem.scores(outputs, truth).items()}
         self.curve.append({"epoch": number + 1, "loss": loss, **scores})
-        if not self.best_weights or scores[self.score] > self.curve[self.best][self.score]:
+        gain = scores[self.score] - self.curve[self.best][self.score]
+        if not self.best_weights or sign(self.problem, self.score) * gain > 0:
             self.best = number
             self.best_weights = copy.deepcopy(self.network.state_dict())
 
     def _steps(self, order: torch.Tensor, epoch: int, stream: int) -> float:
         self.network.train()
         part, device = self.tensors.train, self.tensors.device.type
-        inputs, truth = self._augmented(part, stream)
+        inputs, truth = self.augment.part(part, self.tensors.sample, stream)
         total = torch.zeros((), device=self.tensors.device)
         for step in range(self.steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
@@ -132,23 +133,6 @@ class _Run:
         if not math.isfinite(mean):
             raise TrainingFailure(f"the loss became {mean} in epoch {epoch + 1}")
         return mean
-
-    def _augmented(self, part: Part, stream: int) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """Inputs and truth of an epoch; what lies on the image's grid moves with the image."""
-        kinds = [spec.kind for spec in self.tensors.sample.inputs]
-        images = [x for x, kind in zip(part.inputs, kinds, strict=True) if kind == "image"]
-        if not images:
-            return part.inputs, part.truth
-        on_grid = [] if self.problem.target == "label" else [part.truth]
-        channels = [x.shape[1] for x in images]
-        joined = images[0] if len(images) == 1 else torch.cat(images, 1)
-        joined, *moved = self.augment.epoch(joined, stream, on_grid)
-        split = iter(torch.split(joined, channels, 1))
-        inputs = zip(part.inputs, kinds, strict=True)
-        return (
-            tuple(next(split) if kind == "image" else x for x, kind in inputs),
-            moved[0] if moved else part.truth,
-        )
 
     def _set_rate(self, step: int) -> None:
         """Linear warm-up, then half a cosine down to zero at the end of the full schedule."""
@@ -177,11 +161,11 @@ class _Run:
 
     def kept(self) -> bytes:
         """The best epoch's weights alone."""
-        return _saved({"kept": self.best_weights})
+        return saved({"kept": self.best_weights})
 
     def state(self) -> bytes:
         """Everything that continuing needs."""
-        return _saved(
+        return saved(
             {
                 "kept": self.best_weights,
                 "network": self.network.state_dict(),
@@ -200,9 +184,3 @@ class _Run:
         self.optimizer.load_state_dict(loaded["optimizer"])
         self.curve, self.best = loaded["curve"], loaded["best"]
         self.best_weights = loaded["kept"]
-
-
-def _saved(content: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    return buffer.getvalue()

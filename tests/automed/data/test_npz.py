@@ -357,3 +357,88 @@ def test_nodule_volumes():
     rated = npz.read(str(NODULE3D), keys | {"labels": "malignant"})
     assert "33 of 108 rows left out: no label" in rated.notes
     assert len(rated.sample.target.classes) == 2
+
+
+def test_roles_answer_to_their_usual_names_as_in_a_table(tmp_path):
+    path = saved(tmp_path, images=images(12, 20, 24), texture=labels(), whose=np.arange(12) // 2)
+    dataset = npz.read(path, {"Labels": "texture", "patient": "whose"})
+    np.testing.assert_array_equal(dataset.truth, labels())
+    np.testing.assert_array_equal(dataset.groups, np.arange(12) // 2)
+
+
+def numbers(*shape):
+    return np.random.default_rng(1).normal(size=shape)
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((12, 40), 1), ((12, 3, 40), 3)])
+def test_signals(tmp_path, shape, channels):
+    given = numbers(*shape)
+    dataset = npz.read(saved(tmp_path, signals=given, labels=labels()), {})
+    audit(dataset)
+    assert dataset.images.shape == (12, channels, 40)
+    assert dataset.sample.dims == 1
+    np.testing.assert_array_equal(dataset.images.reshape(shape), given)
+    plural = "s" if channels > 1 else ""
+    assert dataset.description == f"12 samples of 40, {channels} channel{plural}, 2 classes, npz"
+
+
+def test_a_table_alone_or_beside_images(tmp_path):
+    variables = numbers(12, 5)
+    alone = npz.read(saved(tmp_path, table=variables, labels=labels()), {})
+    audit(alone)
+    assert alone.sample.dims == 0
+    (spec,) = alone.sample.inputs
+    assert (spec.kind, spec.shape) == ("table", (5,))
+    given = labels()
+    given[3] = -1
+    path = saved(tmp_path, who=variables, images=images(12, 20, 20), labels=given)
+    beside = npz.read(path, {"table": "who"})
+    assert [spec.kind for spec in beside.sample.inputs] == ["image", "table"]
+    assert beside.inputs["table"].dtype == np.float32
+    np.testing.assert_allclose(beside.inputs["table"], np.delete(variables, 3, axis=0), rtol=1e-6)
+    assert len(beside.images) == 11
+
+
+@pytest.mark.parametrize("size", [(20, 24), (16, 17, 18)])
+def test_masks(tmp_path, size):
+    given = np.random.default_rng(2).choice([0, 3, 7], (12, *size))
+    path = saved(tmp_path, images=images(12, *size), masks=given, labels=labels())
+    dataset = npz.read(path, {}, "mask")
+    audit(dataset)
+    assert dataset.truth.shape == (12, 1, *size)
+    assert dataset.truth.dtype == np.uint8
+    np.testing.assert_array_equal(dataset.truth[:, 0], np.searchsorted([0, 3, 7], given))
+    assert dataset.sample.target.classes == ("background", "class 3", "class 7")
+    named = saved(tmp_path, images=images(12, *size), masks=given, classes=["rest", "a", "b"])
+    assert npz.read(named, {}, "mask").sample.target.classes == ("rest", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"signals": numbers(12, 2, 3, 40)}, r"signals of shape \(12, 2, 3, 40\)"),
+        ({"signals": numbers(12, 40) > 0}, "signals of shape .*, bool"),
+        ({"table": numbers(12)}, r"a table of shape \(12,\)"),
+        ({"table": np.full((12, 2), "x")}, "one row a sample"),
+        ({"table": numbers(11, 2)}, "11 table, 12 labels"),
+    ],
+)
+def test_inputs_that_cannot_be_used_are_refused(tmp_path, arrays, says):
+    with pytest.raises(DataError, match=says):
+        npz.read(saved(tmp_path, labels=labels(), **arrays), {})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (numbers(12, 20, 20), "a mask holds 0 for background"),
+        (images(12, 20, 20) % 90, "masks of 90 values from 0 to 89"),
+        (-(images(12, 20, 20) % 2).astype(int), "values from -1 to 0"),
+        (images(11, 20, 20) % 2, "12 images, 11 masks"),
+        (None, "no array named masks for the masks"),
+    ],
+)
+def test_masks_that_cannot_be_used_are_refused(tmp_path, given, says):
+    arrays = {} if given is None else {"masks": given}
+    with pytest.raises(DataError, match=says):
+        npz.read(saved(tmp_path, images=images(12, 20, 20), **arrays), {}, "mask")

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from automed.data import cache, phantom
+from automed.data import cache, phantom, thorax
 from automed.errors import DataError
 
 
@@ -162,7 +162,7 @@ def test_a_good_network_passes_and_a_tiny_one_does_not(full):
 def test_second_call_reads_the_cache(own_cache, monkeypatch):
     first = phantom.generate(1, 3, 2)
     assert len(list(own_cache.iterdir())) == 1
-    monkeypatch.setattr(phantom, "simulate", lambda *_: pytest.fail("simulated again"))
+    monkeypatch.setattr(phantom, "simulate", lambda *_, **__: pytest.fail("simulated again"))
     second = phantom.generate(1, 3, 2)
     assert np.array_equal(first.images, second.images)
     assert np.array_equal(first.truth, second.truth)
@@ -226,3 +226,76 @@ def test_bad_options_say_what_is_allowed(query, said):
     with pytest.raises(DataError, match="phantom:lung-ct\\?seed=3") as error:
         phantom.read(f"phantom:lung-ct?{query}", {})
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("cut", [phantom.PATCHES, phantom.VOLUMES], ids=lambda cut: cut.what)
+def test_masks_outline_nodules(cut):
+    data = phantom.generate(0, 20, 5, cut=cut, target="mask")
+    arrays = phantom.simulate(0, 20, 5, cut=cut, target="mask")
+    masks, labels = data.truth, arrays["label"]
+    assert masks.dtype == np.uint8
+    assert masks.shape == data.images.shape == (100, 1, *cut.size)
+    assert set(np.unique(masks)) == {0, 1}
+    assert np.array_equal(masks.any(axis=tuple(range(1, masks.ndim))), labels == 1)
+    assert 0.7 < labels.mean() < 0.9
+    assert data.sample.target.classes == ("background", "nodule")
+    bright = np.array(
+        [
+            image[mask > 0].mean()
+            for image, mask in zip(data.images, masks, strict=True)
+            if mask.any()
+        ]
+    )
+    assert (bright > np.median(data.images) + 100).mean() > 0.95
+
+
+def test_the_mask_is_half_of_the_contrast():
+    slab = thorax.Slab(side=33, spacing_mm=0.5, slice_mm=1.0, planes=1)
+    slab.hu[:] = -800
+    ball = np.linalg.norm(slab.points, axis=1) - np.float32(4.0)
+    slab.paint(ball, 0.0, nodule=True)
+    hu, share = slab.planes()
+    assert np.array_equal(share > 0.5, hu > -400)
+    slab.paint(slab.points[:, 0], 50.0)
+    assert not slab.planes()[1][0, :, :16].any()
+
+
+def test_volumes_continue_from_slice_to_slice():
+    images = phantom.simulate(0, 4, 5, cut=phantom.VOLUMES)["image"][:, 0].astype(float)
+    assert images.shape == (20, 16, 24, 24)
+    beside = np.abs(np.diff(images, axis=1)).mean()
+    apart = np.abs(images[:, 8:] - images[:, :8]).mean()
+    assert beside < 0.7 * apart
+
+
+def test_sections_change_no_distance():
+    rng = np.random.default_rng(0)
+    tubes = np.concatenate([rng.uniform(-9, 9, (40, 6)), rng.uniform(0.5, 2, (40, 2))], axis=1)
+    whole, cut = (
+        thorax.Slab(side=24, spacing_mm=0.9, slice_mm=12.8, planes=16, sections=n).tubes(tubes)
+        for n in (1, 8)
+    )
+    near = whole < 0.45
+    assert near.any()
+    np.testing.assert_allclose(cut[near], whole[near], atol=1e-4)
+    assert (cut[~near] >= 0.4).all()
+
+
+def test_voxels_alone_do_not_tell():
+    data = phantom.generate(0, 60, 4, cut=phantom.VOLUMES)
+    voxels = np.clip((data.images.reshape(240, -1) + 1000.0) / 1400.0, 0, 1)
+    train = data.groups < 40
+    scaled = (voxels - voxels[train].mean(axis=0)) / (voxels[train].std(axis=0) + 1e-6)
+    line = LogisticRegression(C=1e-3, max_iter=300).fit(scaled[train], data.truth[train])
+    assert roc_auc_score(data.truth[~train], line.decision_function(scaled[~train])) < 0.80
+
+
+def test_a_volume_source_and_its_target():
+    data = phantom.read("phantom:lung-ct-3d?seed=2&patients=4&patches=3", {}, "mask")
+    made = phantom.simulate(2, 4, 3, cut=phantom.VOLUMES, target="mask")
+    assert np.array_equal(data.images, made["image"])
+    assert np.array_equal(data.truth, made["mask"])
+    assert data.sample.image.spacing_mm == (0.8, 0.9, 0.9)
+    assert "phantom of the lung" in data.simulated
+    with pytest.raises(DataError, match="no field"):
+        phantom.read("phantom:lung-ct", {}, "field")

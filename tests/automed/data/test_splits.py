@@ -97,7 +97,7 @@ def test_without_patients_images_are_split_by_class(seed):
     test = parts.sealed.open()
     assert [len(part) for part in (parts.train, parts.val, test)] == [60, 20, 20]
     assert [int(part.truth.sum()) for part in (parts.train, parts.val, test)] == [15, 5, 5]
-    assert dict(parts.facts)["split"] == f"by image, seed {seed}"
+    assert dict(parts.facts)["split"] == f"by sample, seed {seed}"
     assert "patients or scans" not in dict(parts.facts)
 
 
@@ -155,7 +155,7 @@ def test_validation_is_cut_from_train_by_patient_if_one_part_is_missing(last):
 def test_a_delivered_train_alone_is_cut_in_three():
     parts = split(made([0, 1] * 25, parts=delivered(train=50)), seed=0)
     assert len(parts.sealed) == 10
-    assert dict(parts.facts)["split"].startswith("delivered as train only; cut by image")
+    assert dict(parts.facts)["split"].startswith("delivered as train only; cut by sample")
 
 
 def test_a_delivered_split_without_train_or_without_a_class_is_refused():
@@ -210,13 +210,14 @@ def test_all_parts_carry_one_spec_and_the_window_is_the_trainings():
     assert chosen.window == (1.0, 2.0)
 
 
-def test_the_seal_shows_nothing_but_its_length():
+def test_the_seal_shows_nothing_but_its_length_and_a_digest():
     dataset = made([0, 1] * 10)
     sealed = Sealed(dataset)
     assert len(sealed) == 20
     assert repr(sealed) == "Sealed(20 samples)"
     assert sealed.open() is dataset
-    assert [name for name in dir(sealed) if not name.startswith("_")] == ["open"]
+    assert [name for name in dir(sealed) if not name.startswith("_")] == ["digest", "open"]
+    assert sealed.digest() == dataset.digest()
     assert not hasattr(sealed, "__dict__")
     assert not any(isinstance(getattr(sealed, n), np.ndarray | Dataset) for n in dir(sealed))
     with pytest.raises(TypeError):

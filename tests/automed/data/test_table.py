@@ -113,7 +113,7 @@ def test_volumes(tmp_path):
         ("path,label\nimg/0.png,a\nlist.csv,b\n", {}, "row 3: the image is of no known format"),
         ("path,label\nimg/0.png,a\nSMITH.png\n", {}, "row 3 has 1 fields where the header has 2"),
         ("where,label\nimg/0.png,a\n", {}, "no column named path or image or file or filename"),
-        ("path,what\nimg/0.png,a\n", {}, "the header has path, what: say which"),
+        ("path,what\nimg/0.png,a\n", {}, "it holds path, what: say which"),
         ("path,label\nimg/0.png,a\n", {"label": "x"}, "no column named x for the labels"),
         ("path,label\nimg/0.png,a\n", {"colour": "x"}, "no role named colour; roles are images"),
         ("path,label,label\nimg/0.png,a,b\n", {}, "two columns share a heading"),
@@ -182,3 +182,73 @@ def test_real_brain_crops_differ_in_size(tmp_path):
     text = "path,label\n" + "".join(f"{path},{row % 2}\n" for row, path in enumerate(paths))
     with pytest.raises(DataError, match="more than one size"):
         table.read(write(tmp_path, text), {})
+
+
+def test_masks_are_files_beside_the_images(folder):
+    for number in range(4):
+        outline = np.zeros((20, 20), np.uint8)
+        outline[number : number + 5, 3:9] = 255
+        Image.fromarray(outline).save(folder / "img" / f"{number}_mask.png")
+    lines = [f"img/{n}.png,img/{n}_mask.png,{n // 2}" for n in range(4)]
+    dataset = table.read(write(folder, "path,Mask,patient\n" + "\n".join(lines)), {}, "mask")
+    assert dataset.sample.target.kind == "mask"
+    assert dataset.sample.target.classes == ("background", "class 255")
+    assert dataset.truth.shape == (4, 1, 20, 20)
+    assert dataset.truth.dtype == np.uint8
+    assert dataset.truth.sum(axis=(1, 2, 3)).tolist() == [30] * 4
+    assert dataset.truth[2, 0, 2, 3] == 1
+    assert dataset.description == "4 samples of 20x20, 1 channel, 2 classes of pixels, CSV"
+
+
+def test_masks_are_named_by_a_key_and_labels_need_not_be_there(folder):
+    text = "path,outline\nimg/0.png,img/1.png\nimg/1.png,SMITH.png\n"
+    path = write(folder, text)
+    with pytest.raises(DataError, match="no column named mask for the masks"):
+        table.read(path, {}, "mask")
+    with pytest.raises(DataError, match="row 3: the image is missing") as caught:
+        table.read(path, {"masks": "outline"}, "mask")
+    assert "SMITH" not in str(caught.value)
+    with pytest.raises(DataError, match="no column named label"):
+        table.read(path, {"mask": "outline"})
+
+
+CLINIC = "path,label,Age,smoker\nimg/0.png,a,61,1\nimg/1.png,b,47.5,0\nimg/2.png,a,70,0\n"
+
+
+def test_variables_stand_beside_the_images(folder):
+    dataset = table.read(write(folder, CLINIC), {"table": "Age+smoker"})
+    image, variables = dataset.sample.inputs
+    assert (image.kind, variables.kind, variables.channels) == ("image", "table", 2)
+    assert dataset.inputs["table"].dtype == np.float32
+    assert dataset.inputs["table"].tolist() == [[61.0, 1.0], [47.5, 0.0], [70.0, 0.0]]
+    assert [len(array) for array in dataset.given] == [3, 3]
+    assert "20x20, 1 channel and 2 variables" in dataset.description
+
+
+def test_variables_alone_need_no_image(folder):
+    text = CLINIC.replace("path,", "number,").replace("img/", "")
+    dataset = table.read(write(folder, text), {"table": "age"})
+    (variables,) = dataset.sample.inputs
+    assert (variables.kind, variables.shape) == ("table", (1,))
+    assert dataset.sample.dims == 0
+    assert dataset.truth.tolist() == [0, 1, 0]
+
+
+def test_variables_follow_their_rows(folder):
+    text = "path,label,age\nimg/0.png,a,1\nimg/1.png,,2\nimg/2.png,b,3\n"
+    dataset = table.read(write(folder, text), {"table": "age"})
+    assert dataset.inputs["table"].tolist() == [[1.0], [3.0]]
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "says"),
+    [
+        ({"table": "age+weight"}, CLINIC, r"no column named age\+weight for the table"),
+        ({"table": "age"}, CLINIC.replace("47.5", ""), "row 3: the variable age is no number"),
+        ({"table": "smoker"}, CLINIC.replace("61,1", "61,SMITH"), "row 2: the variable smoker"),
+    ],
+)
+def test_variables_that_cannot_be_used_are_refused(folder, keys, text, says):
+    with pytest.raises(DataError, match=says) as caught:
+        table.read(write(folder, text), keys)
+    assert "SMITH" not in str(caught.value)

@@ -213,6 +213,14 @@ def test_an_executor_runs_again(executor, scripted, tmp_path):
         assert len(script.told) == 2
 
 
+def test_a_worker_that_cannot_warm_up_still_answers(executor):
+    from evaluations import Unwarmable
+
+    script = Script({}, {})
+    executor.run(script.ask, Unwarmable(), script.tell)
+    assert [o.failure for o in script.outcomes] == ["no data"] * 2
+
+
 def local(workers):
     return registry.part("executor", "local").make(Resources(workers=workers))
 
@@ -240,14 +248,6 @@ def test_the_reason_names_the_signal(scripted):
         "the worker died (SIGKILL, perhaps out of memory)",
         "the worker died (exit code 3)",
     ]
-
-
-def test_a_worker_that_cannot_warm_up_still_answers():
-    from evaluations import Unwarmable
-
-    script = Script({}, {})
-    local(1).run(script.ask, Unwarmable(), script.tell)
-    assert [o.failure for o in script.outcomes] == ["no data"] * 2
 
 
 def test_no_worker_outlives_a_killed_driver(tmp_path):

@@ -17,6 +17,7 @@ from automed.errors import DataError, ExportError
 from automed.evaluate import Job, deployed
 from automed.exporters import MAX_DIFFERENCE, outputs, verify
 from automed.exporters.onnx_runtime import Model
+from automed.predict import predict
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 
 ROOT = Path(__file__).parents[3]
@@ -200,7 +201,8 @@ bare = [session.run(None, {"image": i[None].astype(np.float32)})[0][0].tolist() 
 assert "automed" not in sys.modules and "onnx" not in sys.modules
 from pathlib import Path
 from automed.exporters.onnx_runtime import Model
-given = [Model(Path("alone.onnx")).predict(i) for i in images]
+from automed.predict import predict
+given = [dict(predict(Model(Path("alone.onnx")), [i]).values) for i in images]
 assert "torch" not in sys.modules, "torch was imported"
 print(json.dumps([bare, given]))
 """
@@ -228,8 +230,11 @@ def test_weights_are_inside_the_file(shipped):
 def test_metadata_says_what_the_model_takes_and_gives(shipped):
     path, _, parts = shipped
     facts = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    assert json.loads(facts["classes"]) == list(CLASSES)
-    image = json.loads(facts["input"])
+    assert (facts["problem"], facts["task"]) == ("classification", "lung-ct")
+    assert json.loads(facts["target"])["classes"] == list(CLASSES)
+    assert json.loads(facts["outputs"]) == ["probabilities"]
+    (image,) = json.loads(facts["inputs"])
+    assert (image["name"], image["kind"]) == ("image", "image")
     assert (image["units"], image["window"]) == ("HU", list(HU))
     assert (image["channels"], image["size"]) == (1, [32, 32])
     assert image["dtype"] == "float32"
@@ -238,8 +243,9 @@ def test_metadata_says_what_the_model_takes_and_gives(shipped):
     assert "not for clinical use" in facts["notice"]
     assert facts["name"] == "resnet-007"
     card = Model(path).card()
-    assert (card.classes, card.size, card.channels) == (CLASSES, (32, 32), 1)
-    assert (card.units, card.notice, card.task) == ("HU", facts["notice"], "lung-ct")
+    assert card.inputs == parts.train.sample.inputs
+    assert card.target == parts.train.sample.target
+    assert (card.notice, card.task) == (facts["notice"], "lung-ct")
 
 
 def test_graph_names_its_input_and_fixes_its_shape(shipped):
@@ -291,7 +297,7 @@ def test_prediction_refuses_another_shape(shipped):
     runner = Model(shipped[0])
     for shape in [(1, 30, 32), (32, 32), (3, 32, 32), (1, 1, 32, 32), (1, 32, 32, 32)]:
         with pytest.raises(DataError) as caught:
-            runner.predict(np.zeros(shape, np.int16))
+            predict(runner, [np.zeros(shape, np.int16)])
         assert "x".join(map(str, shape)) in str(caught.value)
         assert "1x32x32" in str(caught.value)
         assert "HU" in str(caught.value)
@@ -303,7 +309,7 @@ def test_foreign_model_carries_no_card():
     with pytest.raises(ExportError, match="metadata"):
         foreign.card()
     with pytest.raises(ExportError, match="metadata"):
-        foreign.predict(np.zeros((1, 48, 48)))
+        predict(foreign, [np.zeros((1, 48, 48))])
 
 
 def tampered(path, change):

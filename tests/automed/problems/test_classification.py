@@ -58,3 +58,26 @@ def test_loss_favours_rare_classes():
     labels = np.array([0] * 90 + [1] * 10)
     loss = PROBLEM.loss(labels, TargetSpec(classes=("a", "b")), smoothing=0.0)
     assert loss.weight[1] / loss.weight[0] == pytest.approx(3.0)
+
+
+TARGET = TargetSpec(classes=("cat", "dog"))
+
+
+def test_the_most_wrong_and_the_surest_are_shown():
+    wrong = [[0.1, 0.9], [0.3, 0.7], [0.6, 0.4]]
+    sure = [[0.99, 0.01], [0.02, 0.98], [0.97, 0.03]]
+    outputs = np.array([*wrong, *sure, [0.7, 0.3]])
+    truth = np.array([0, 0, 0, 0, 1, 0, 0])
+    shown = PROBLEM.shown(outputs, truth, TARGET)
+    assert [s.row for s in shown] == [0, 1, 2, 3, 4, 5]
+    assert [s.title for s in shown] == ["Most wrong"] * 2 + ["Least sure"] + ["Most sure"] * 3
+    assert shown[0].caption == "cat; the model says dog, 0.900"
+    assert shown[0].truth is None
+    few = PROBLEM.shown(outputs[:4], truth[:4], TARGET)
+    assert [s.row for s in few] == [0, 1, 2, 3]
+
+
+def test_an_answer_names_every_class():
+    answer = PROBLEM.answer({"probabilities": np.array([[0.25, 0.75]], np.float32)}, TARGET)
+    assert answer.values == {"cat": 0.25, "dog": 0.75}
+    assert answer.labels is None

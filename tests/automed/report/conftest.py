@@ -1,12 +1,18 @@
 import math
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from automed.report import page
-from automed.report.results import Comparison, Interval, Model, Results
+from automed.report.results import Comparison, Example, Interval, Model, Results
+
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJ"
+    "RU5ErkJggg=="
+)
 
 FAMILIES = {"vgg": 0.915, "inception": 0.927, "resnet": 0.938, "densenet": 0.941, "mobile": 0.93}
 BASELINES = {
@@ -201,6 +207,11 @@ def results() -> Results:
             for m in models[6:]
         ),
         resampled_by="patient",
+        metrics={"auc": "area under the ROC curve", "balanced_accuracy": "mean recall"},
+        examples=tuple(
+            Example(title=title, caption=f"nodule; the model says background, 0.{n}", png=PIXEL)
+            for n, title in enumerate(("Most wrong", "Least sure", "Most sure"), start=7)
+        ),
     )
 
 
@@ -215,7 +226,8 @@ def empty(results: Results) -> Results:
         comparisons=(),
         reason="Nothing was trained before the interruption.",
         complete=False,
-        resampled_by="image",
+        resampled_by="sample",
+        examples=(),
     )
 
 
@@ -238,8 +250,45 @@ def hostile(results: Results) -> Results:
         ),
         chosen=evil,
         trials=(*results.trials[:12], broken),
+        examples=tuple(
+            replace(e, title=evil, caption=evil, outlined=True) for e in results.examples
+        ),
+        metrics={"auc": evil},
+        units={"auc": evil},
         data=((evil, evil),),
         run=((evil, evil),),
+    )
+
+
+@pytest.fixture(scope="session")
+def errors(results: Results) -> Results:
+    """The same search by a score of which less is better: the share that AUC leaves to 1."""
+
+    def turned(scores: Mapping[str, Interval]) -> dict[str, Interval]:
+        auc = scores["auc"]
+        return {"hd95": Interval(10 * (1 - auc.value), 10 * (1 - auc.high), 10 * (1 - auc.low))}
+
+    return replace(
+        results,
+        score="hd95",
+        objectives={"hd95": "minimize", "latency_ms": "minimize"},
+        errors=("hd95",),
+        units={"hd95": "pixels"},
+        metrics={"hd95": "distance between surfaces"},
+        models=tuple(
+            replace(m, validation=turned(m.validation), sealed=turned(m.sealed))
+            for m in results.models
+        ),
+        trials=tuple(
+            dict(t)
+            | {
+                "scores": {"hd95": 10 * (1 - t["scores"]["auc"])} if t["scores"] else {},
+                "curve": [{**e, "hd95": 10 * (1 - e["auc"])} for e in t["curve"]],
+            }
+            for t in results.trials
+        ),
+        comparisons=(),
+        examples=tuple(replace(e, outlined=True) for e in results.examples),
     )
 
 

@@ -96,7 +96,7 @@ def test_the_page_reads_well_at_every_width(
     assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
 
 
-@pytest.mark.parametrize("case", ["empty", "hostile"])
+@pytest.mark.parametrize("case", ["empty", "hostile", "errors"])
 def test_odd_results_open_without_a_complaint(
     case: str, browser: Any, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

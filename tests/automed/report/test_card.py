@@ -34,6 +34,7 @@ def test_the_card_says_what_the_file_is(results: Results, tmp_path: Path) -> Non
         *(m.name for m in results.baselines),
     ):
         assert needed in plain
+    assert not any(e.png in written for e in results.examples)
     assert [p.name for p in tmp_path.iterdir()] == ["card.md"]
 
 
@@ -51,5 +52,5 @@ def test_the_card_of_no_known_model_is_refused(results: Results, tmp_path: Path)
 
 
 def test_the_card_names_the_unit_that_was_drawn(results: Results, tmp_path: Path) -> None:
-    card.write(replace(results, resampled_by="image"), "resnet18", tmp_path / "card.md")
-    assert "resampled by image." in (tmp_path / "card.md").read_text()
+    card.write(replace(results, resampled_by="sample"), "resnet18", tmp_path / "card.md")
+    assert "resampled by sample." in (tmp_path / "card.md").read_text()

@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 
@@ -53,6 +54,27 @@ def test_the_front_shows_the_given_points(results: Results, drawn: dict[str, go.
     names = {re.sub("<.*?>", "", a.text) for a in front.layout.annotations}
     assert f"{results.chosen}, the knee" in names
     assert len(names) == len(results.models)
+
+
+def test_up_is_better_for_an_error_too(errors: Results) -> None:
+    front = FIGURES["front"](errors)
+    bottom, top = front.layout.yaxis.range
+    assert bottom > top
+    assert min(front.layout.yaxis.tickvals) >= 0
+    assert front.layout.yaxis.title.text == "HD95 (pixels, less is better), validation part"
+    points = {(x, y) for trace in front.data for x, y in zip(trace.x, trace.y, strict=True)}
+    for model in errors.front:
+        assert (model.costs["latency_ms"], model.validation["hd95"].value) in points
+    beyond = [m for m in errors.baselines if m.validation["hd95"].value > bottom]
+    assert beyond, "logistic regression is far worse"
+    assert all(y <= bottom for _, y in points)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.377, 0.49), (0.31, 0.33), (0.5, 4.0), (1e-3, 1e3)])
+def test_a_latency_axis_always_has_ticks(low: float, high: float) -> None:
+    ticks = drawing.log_ticks(math.log10(low), math.log10(high))
+    assert 2 <= len(ticks) <= 10
+    assert all(low <= t <= high for t in ticks)
 
 
 @pytest.mark.parametrize(

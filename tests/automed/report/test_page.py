@@ -61,7 +61,8 @@ def hostile_source(hostile: Results, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_the_page_fetches_nothing(results: Results, source: str) -> None:
     fetched = {v for _, k, v in Reader(source).attributes if k in FETCHING}
-    assert fetched == {m.artefact for m in results.front}
+    pictures = {f"data:image/png;base64,{e.png}" for e in results.examples}
+    assert fetched == {m.artefact for m in results.front} | pictures
     own = source.replace(get_plotlyjs(), "")
     assert not re.search(r"url\(|@import|\bfetch\(|XMLHttpRequest", own)
 
@@ -123,10 +124,10 @@ def test_the_page_names_the_unit_that_was_drawn(
     source: str, empty: Results, tmp_path: Path
 ) -> None:
     by_patient, by_image = Reader(source).text, Reader(written(empty, tmp_path)).text
-    assert "draw whole patients, not images" in by_patient
+    assert "draw whole patients, not samples" in by_patient
     assert "paired by patient" in by_patient
-    assert "draw single images" in by_image
-    assert "paired by image" in by_image
+    assert "draw single samples" in by_image
+    assert "paired by sample" in by_image
 
 
 def test_a_paired_comparison_stands_in_a_tile_and_in_a_row(results: Results, source: str) -> None:
@@ -167,6 +168,30 @@ def test_the_tables_hold_the_given_numbers(results: Results, source: str) -> Non
                     for cost in ("latency_ms", "latency_p95_ms", "size_bytes", "params", "macs")
                 ),
             ]
+
+
+def test_examples_are_shown_with_their_titles_or_not_at_all(
+    results: Results, source: str, errors: Results, empty: Results, tmp_path: Path
+) -> None:
+    text = Reader(source).text
+    assert "Validation images" in text
+    for example in results.examples:
+        assert f"{example.title} {example.caption}" in text
+    assert "truth" not in text, "nothing is drawn into these"
+    assert f"truth {errors.chosen}" in Reader(written(errors, tmp_path)).text
+    without = written(empty, tmp_path)
+    assert "data:image/png" not in without.replace(get_plotlyjs(), "")
+    assert "Validation images" not in Reader(without).text
+
+
+def test_a_metric_is_told_with_its_unit_and_direction(errors: Results, tmp_path: Path) -> None:
+    text = Reader(written(errors, tmp_path)).text
+    assert "HD95 (pixels, less is better), sealed test" in text
+    assert "HD95: distance between surfaces; less is better." in text
+    assert "minimize HD95" in text
+    assert "most accurate baseline" in text
+    best = min(errors.baselines, key=lambda m: m.validation["hd95"].value)
+    assert f"Against {best.name}" in text
 
 
 def test_reasons_are_limited(results: Results, tmp_path: Path) -> None:

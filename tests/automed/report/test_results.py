@@ -6,7 +6,7 @@ import pytest
 from automed.report.results import Results
 
 
-@pytest.mark.parametrize("case", ["results", "empty", "hostile"])
+@pytest.mark.parametrize("case", ["results", "empty", "hostile", "errors"])
 def test_results_round_trip_through_json(
     case: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from automed.errors import UnknownNameError
+from automed.task import AUGMENTATIONS
 from automed.training.augment import SLAB, Augmentation
 
-EVERY = ("flip", "rotate90", "intensity")
+EVERY = AUGMENTATIONS
 sizes = pytest.mark.parametrize("size", [(16, 16), (12, 20), (20, 12), (8, 10, 10), (8, 9, 10)])
 
 
@@ -120,8 +120,3 @@ def test_no_augmentation_gives_the_images_themselves():
 def test_fewer_samples_than_a_slab():
     given = images(16, 16, number=3)
     assert Augmentation(EVERY, (16, 16)).epoch(given, 0)[0].shape == given.shape
-
-
-def test_unknown_name_is_refused_with_the_known_ones():
-    with pytest.raises(UnknownNameError, match=r"rotate9'.*did you mean 'rotate90'.*intensity"):
-        Augmentation(("flip", "rotate9"), (16, 16))

@@ -47,12 +47,14 @@ def network(given, seed=0, family="resnet", **config):
         return registry.family(family)(**(small | config)).build(given.sample)
 
 
-def fit(given, net=None, *, epochs, full=None, seed=0, checkpoint=None, **settings):
+def fit(
+    given, net=None, *, epochs, full=None, seed=0, checkpoint=None, problem=PROBLEM, **settings
+):
     settings = Training(**({"batch": 8, "patience": 1000} | settings))
     return gradient.train(
         network(given) if net is None else net,
         given,
-        PROBLEM,
+        problem,
         settings,
         score="auc",
         epochs=epochs,
@@ -169,6 +171,16 @@ def test_early_stop_keeps_the_best_weights():
         )
     scores = PROBLEM.scores(outputs, given.val.truth_on_host)
     assert {k: v[0] for k, v in scores.items()} == pytest.approx(dict(found.scores))
+
+
+def test_of_an_error_the_epoch_with_the_least_is_kept():
+    class Turned(type(PROBLEM)):
+        errors = frozenset({"auc"})
+
+    given = parts(16, 16, signal=0.3)
+    done = fit(given, epochs=6, problem=Turned())
+    aucs = [e["auc"] for e in done.curve]
+    assert done.scores["auc"] == min(aucs) < max(aucs)
 
 
 def test_early_stop_does_not_depend_on_pauses():

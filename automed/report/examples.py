@@ -1,0 +1,123 @@
+"""Pictures of samples for the report, drawn from plain arrays when a search concludes."""
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageDraw
+
+from automed.data.dataset import Dataset
+from automed.problems import Shown
+from automed.report.results import Example
+from automed.sample import InputSpec
+
+SIDE = 240
+"""Pixels of a picture's longer side."""
+EDGE = 2
+"""Pixels of an outline's width."""
+LEAD = 48
+"""Pixels of a signal's height."""
+TRUTH, ANSWER = "#56B4E9", "#E69F00"
+"""Colours of what is true and of what the model says; Okabe and Ito 2008."""
+_INK, _PAPER = "#1f2933", "#ffffff"
+
+Array = NDArray[Any]
+
+
+def draw(data: Dataset, shown: Iterable[Shown]) -> tuple[Example, ...]:
+    """Pictures of some samples of a part: the first image input of each; of a table alone none."""
+    if data.sample.dims == 0:
+        return ()
+    return tuple(_example(data.images[one.row], data.sample.image, one) for one in shown)
+
+
+def _example(raw_CS: Array, spec: InputSpec, shown: Shown) -> Example:
+    maps = [m for m in (shown.truth, shown.answer) if m is not None]
+    low, high = spec.window
+    values_CS = ((raw_CS.astype(np.float32) - low) / (high - low)).clip(0.0, 1.0)
+    caption, spacing_mm = shown.caption, spec.spacing_mm or (1.0,) * len(spec.size)
+    if len(spec.size) == 3:
+        axis, place = _slice(spec, maps)
+        caption += f", slice {place + 1} of {spec.size[axis]}"
+        values_CS = values_CS.take(place, axis=axis + 1)
+        maps = [m.take(place, axis=axis) for m in maps]
+        spacing_mm = spacing_mm[:axis] + spacing_mm[axis + 1 :]
+    if len(spec.size) == 1:
+        picture = _signal(values_CS, maps)
+    else:
+        picture = _image(values_CS, maps, spacing_mm)
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return Example(
+        title=shown.title,
+        caption=caption,
+        png=base64.b64encode(file.getvalue()).decode(),
+        outlined=bool(maps),
+    )
+
+
+def _slice(spec: InputSpec, maps: Sequence[Array]) -> tuple[int, int]:
+    """Across the thickest slices, or the first axis: where the truth is largest, or the middle."""
+    axis = int(np.argmax(spec.spacing_mm or (1.0,)))
+    if not maps or not maps[0].any():
+        return axis, spec.size[axis] // 2
+    others = tuple(a for a in range(3) if a != axis)
+    return axis, int((maps[0] != 0).sum(axis=others).argmax())
+
+
+def _image(values_CHW: Array, maps: Sequence[Array], spacing_mm: Sequence[float]) -> Image.Image:
+    """Grey or colour, with the truth's outline around its places and the answer's inside its own.
+
+    Two that agree lie side by side, so that neither hides the other.
+    """
+    colour = values_CHW if len(values_CHW) == 3 else values_CHW[:1].repeat(3, axis=0)
+    extent = np.multiply(colour.shape[1:], spacing_mm)
+    height, width = (max(1, round(SIDE * e / extent.max())) for e in extent)
+    shrinks = height < colour.shape[1] or width < colour.shape[2]
+    pixels = np.asarray(
+        Image.fromarray(_bytes(np.moveaxis(colour, 0, -1))).resize(
+            (width, height), Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST
+        )
+    ).copy()
+    for around, labels, name in zip((True, False), maps, (TRUTH, ANSWER), strict=False):
+        big = Image.fromarray(labels.astype(np.uint8)).resize(
+            (width, height), Image.Resampling.NEAREST
+        )
+        pixels[_outline(np.asarray(big), around=around)] = ImageColor.getrgb(name)
+    return Image.fromarray(pixels)
+
+
+def _outline(labels_HW: Array, *, around: bool) -> NDArray[np.bool_]:
+    """Places within EDGE of another class: those around the classes, or those inside them."""
+    height, width = labels_HW.shape
+    padded = np.pad(labels_HW, EDGE, mode="edge")
+    edge = np.zeros(labels_HW.shape, bool)
+    for dy, dx in product(range(2 * EDGE + 1), repeat=2):
+        near = padded[dy : dy + height, dx : dx + width]
+        edge |= (near != labels_HW) & ((near if around else labels_HW) != 0)
+    return edge
+
+
+def _signal(values_CL: Array, maps: Sequence[Array]) -> Image.Image:
+    """A line for every channel, the truth as a bar above them and the answer as one below."""
+    channels, length = values_CL.shape
+    picture = Image.new("RGB", (SIDE, LEAD * max(2, channels)), _PAPER)
+    pen = ImageDraw.Draw(picture)
+    band = (picture.height - 4 * EDGE) / channels
+    across = np.linspace(0, SIDE - 1, length)
+    for channel, values_L in enumerate(values_CL):
+        down = 2 * EDGE + band * (channel + 0.95 - 0.9 * values_L)
+        pen.line(list(zip(across, down, strict=True)), fill=_INK, width=1)
+    for labels, name, top in zip(maps, (TRUTH, ANSWER), (0, picture.height - EDGE), strict=False):
+        for x in np.flatnonzero(labels[(np.arange(SIDE) * length) // SIDE]).tolist():
+            pen.line([(x, top), (x, top + EDGE - 1)], fill=name)
+    return picture
+
+
+def _bytes(values: Array) -> NDArray[np.uint8]:
+    scaled: NDArray[np.uint8] = np.rint(255 * values).astype(np.uint8)
+    return scaled

@@ -1,0 +1,228 @@
+"""Every family on the real data it exists for, beside floors fitted on the same folds.
+
+    python studies/benchmarks/families.py SHARED_DATA [--only unet,vnet] [--out families.csv]
+
+SHARED_DATA holds the data sets named in ROWS, which automed does not ship. Every row trains the
+family's default point, unsearched; what is scored is the exported model, on samples of patients it
+has not seen, pooled over the folds. A row that does not beat its floor says so.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.model_selection import GroupKFold
+
+from automed import baselines, data, registry
+from automed.data.dataset import Dataset
+from automed.data.units import windowed
+from automed.exporters import Runner, outputs
+from automed.exporters.deployed import Deployed
+from automed.measure import intervals, latency
+from automed.task import Training
+from automed.training.recipes import kept_weights
+from automed.training.tensors import tensors, training_device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One family on one data set.
+
+    Attributes:
+        family: Its default point is trained.
+        file: Path below the shared data.
+        keys: Roles of the file's arrays or columns.
+        problem: What is learnt.
+        score: What is compared.
+        floor: The classical baseline to beat, on the same folds.
+        folds: Number of folds by patient.
+        epochs: Epochs of each training.
+        training: Settings that differ from a task's defaults.
+        classes: The first so many classes only; all if 0.
+    """
+
+    family: str
+    file: str
+    keys: Mapping[str, str] = field(default_factory=dict)
+    problem: str = "classification"
+    score: str = "auc"
+    floor: str = "random-forest"
+    folds: int = 5
+    epochs: int = 30
+    training: Mapping[str, Any] = field(default_factory=dict)
+    classes: int = 0
+
+
+LIDC = "lidc_nodule3d/lidc_nodule3d_trainval.npz"
+TEXTURE = {"images": "volumes", "labels": "texture_class", "group": "patient", "split": "none"}
+MASKS = {"images": "volumes", "masks": "masks", "group": "patient", "split": "none"}
+RATINGS = "lobulation+sphericity+margin+texture+spiculation+subtlety"
+CONV = ("vgg", "inception", "resnet", "densenet", "mobile")
+ROWS = (
+    Row(
+        family="dnn",
+        file="lidc_nodule3d/labels_trainval.csv",
+        keys={"table": RATINGS, "labels": "malignant", "group": "patient", "split": "none"},
+        floor="logistic-regression",
+        epochs=60,
+    ),
+    *(Row(family=name, file=LIDC, keys=TEXTURE, training={"batch": 8}) for name in CONV),
+    *(
+        Row(
+            family=name,
+            file="msd_lung_tumor2d/msd_lung_tumor2d_train.npz",
+            problem="segmentation",
+            score="dice",
+            floor="threshold",
+            epochs=60,
+            training={"batch": 8},
+        )
+        for name in ("unet", "vnet", "segnet")
+    ),
+    Row(
+        family="unet",
+        file=LIDC,
+        keys=MASKS,
+        problem="segmentation",
+        score="dice",
+        floor="threshold",
+        epochs=20,
+        training={"batch": 4},
+    ),
+    Row(
+        family="cnn-rnn",
+        file="mitbih_beats/mitbih_beats_ds1.npz",
+        keys={"group": "record", "split": "none"},
+        score="balanced_accuracy",
+        folds=3,
+        epochs=12,
+        training={"augment": ("intensity",)},
+        classes=4,  # N, S, V, F: of Q there are 8 beats
+    ),
+    Row(
+        family="cnn-rnn",
+        file="lidc_malignancy_slices/lidc_malignancy_trainval.npz",
+        keys={"images": "volumes", "group": "exam_id", "split": "none"},
+        folds=3,
+        epochs=20,
+    ),
+)
+
+
+def main() -> None:
+    """Train what is asked for and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("shared", type=Path)
+    parser.add_argument("--only", type=lambda text: text.split(","))
+    parser.add_argument("--out", type=Path, default=Path("families.csv"))
+    given = parser.parse_args()
+    lines = []
+    for row in ROWS:
+        if given.only and row.family not in given.only:
+            continue
+        lines.append(line(row, given.shared))
+        print("; ".join(f"{name} {value}" for name, value in lines[-1].items()), flush=True)
+        pd.DataFrame(lines).to_csv(given.out, index=False)
+    print(pd.DataFrame(lines).to_string(index=False))
+
+
+def line(row: Row, shared: Path) -> dict[str, Any]:
+    """A row of the table."""
+    problem = registry.part("problem", row.problem).PROBLEM
+    whole = first_classes(data.read(str(shared / row.file), row.keys, problem.target), row.classes)
+    answers: dict[str, list[Any]] = {"model": [], "floor": []}
+    order, seconds, runner = [], 0.0, None
+    for train, val, rows in folds(whole, row.folds):
+        order.append(rows)
+        started = time.perf_counter()
+        runner = trained(row, train)
+        seconds += time.perf_counter() - started
+        answers["model"].append(outputs(runner, val.given))
+        floor = registry.part("exporter", "onnx").load(baselines.fit(row.floor, train, 0))
+        answers["floor"].append(outputs(floor, val.given))
+    assert runner is not None
+    pooled = whole.rows(np.concatenate(order))
+    draws = intervals.weights(len(pooled), pooled.groups, 0)
+    scored = {
+        name: intervals.Scored.of(problem, np.concatenate(given), pooled.truth, draws)
+        for name, given in answers.items()
+    }
+    difference = scored["model"].minus(scored["floor"], row.score)
+    return {
+        "family": row.family,
+        "data": Path(row.file).parent.name,
+        "samples": len(whole),
+        "folds": row.folds,
+        "score": row.score,
+        "model": _text(scored["model"].intervals()[row.score]),
+        "floor": f"{_text(scored['floor'].intervals()[row.score])} {row.floor}",
+        "difference": _text(difference),
+        "verdict": "beats its floor" if difference[0] > 0 else "MISSES its floor",
+        "latency_ms": round(timed(runner), 3),
+        "training_s": round(seconds / row.folds, 1),
+    }
+
+
+def first_classes(whole: Dataset, number: int) -> Dataset:
+    """The samples of the first classes, which alone are known then."""
+    if not number:
+        return whole
+    kept = whole.rows(np.flatnonzero(whole.truth.astype(np.int64) < number))
+    target = replace(whole.sample.target, classes=whole.sample.target.classes[:number])
+    return replace(kept, sample=replace(whole.sample, targets=(target,)))
+
+
+def folds(whole: Dataset, number: int) -> Iterator[tuple[Dataset, Dataset, Any]]:
+    """Training and validation parts of every fold, cut by patient, and the latter's rows."""
+    groups = np.arange(len(whole)) if whole.groups is None else whole.groups
+    cut = GroupKFold(number, shuffle=True, random_state=0)
+    for train_rows, val_rows in cut.split(groups, groups=groups):
+        train, val = whole.rows(train_rows), whole.rows(val_rows)
+        sample = windowed(train)
+        yield replace(train, sample=sample), replace(val, sample=sample), val_rows
+
+
+def trained(row: Row, train: Dataset) -> Runner:
+    """The family's default, exported; a fifth of the patients says when to stop."""
+    learn, stop, _ = next(folds(train, 5))
+    learn, stop = replace(learn, sample=train.sample), replace(stop, sample=train.sample)
+    family, problem = registry.family(row.family), registry.part("problem", row.problem).PROBLEM
+    torch.manual_seed(0)
+    network = family().build(train.sample)
+    fit = registry.part("recipe", family.recipe).train(
+        network,
+        tensors(learn, stop, training_device()),
+        problem,
+        Training(**{"patience": row.epochs, **row.training}),
+        score=row.score,
+        epochs=row.epochs,
+        full_epochs=row.epochs,
+        seed=0,
+    )
+    network.load_state_dict(kept_weights(fit.checkpoint))
+    model = Deployed(network, train.sample.inputs, problem.finish, problem.outputs)
+    exporter = registry.part("exporter", "onnx")
+    loaded: Runner = exporter.load(exporter.export(model, train.sample.inputs, {}))
+    return loaded
+
+
+def timed(runner: Runner) -> float:
+    """Median latency of the exported model, ms."""
+    exporter = registry.part("exporter", "onnx")
+    reference = exporter.load(exporter.reference()).rehearse
+    return latency.measure({"it": runner.rehearse}, reference)["it"].median_ms
+
+
+def _text(interval: tuple[float, float, float]) -> str:
+    value, low, high = interval
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from automed.data import demo, open_parts
+from automed.data.audit import audit
+from automed.errors import DataError
+
+sources = pytest.mark.parametrize("source", demo.DEMOS)
+MASKED = ("demo:images", "demo:volumes")
+
+
+def read(source, target="label", **options):
+    query = "&".join(f"{name}={value}" for name, value in ({"samples": 60} | options).items())
+    return demo.read(f"{source}?{query}", {}, target)
+
+
+@sources
+def test_it_is_sound_and_says_what_it_is(source):
+    data = read(source)
+    audit(data)
+    assert len(data) == 60
+    assert "demonstration shapes, not medical" in data.description
+    assert "no patient stands behind them" in data.simulated
+    assert np.array_equal(np.unique(data.groups, return_counts=True)[1], [4] * 15)
+    (spec,) = data.sample.inputs
+    assert data.inputs[spec.name].shape == (60, *spec.shape)
+
+
+@sources
+def test_same_seed_same_bits_however_many_there_are(source):
+    few, more, other = read(source, seed=4), read(source, seed=4, samples=82), read(source, seed=5)
+    assert few.digest() == more.rows(np.arange(60)).digest()
+    assert few.digest() != other.digest()
+    assert len(more) == 82
+
+
+@pytest.mark.parametrize("source", MASKED)
+def test_masks_cover_the_shape(source):
+    data, labelled = read(source, "mask"), read(source)
+    audit(data)
+    assert np.array_equal(data.images, labelled.images)
+    assert data.truth.dtype == np.uint8
+    assert data.truth.shape == data.images.shape
+    assert data.sample.target.classes == ("background", "shape")
+    assert "2 classes of pixels" in data.description
+    assert all(0.005 < mask.mean() < 0.8 for mask in data.truth)
+    inside, outside = data.images[data.truth > 0].mean(), data.images[data.truth == 0].mean()
+    assert inside > outside + 0.3
+
+
+@sources
+def test_a_line_does_not_tell_the_classes(source):
+    data = read(source, samples=400)
+    values = data.inputs[data.sample.inputs[0].name].reshape(len(data), -1)
+    train = data.groups % 3 > 0
+    mean, spread = values[train].mean(axis=0), values[train].std(axis=0)
+    scaled = (values - mean) / spread
+    line = LogisticRegression(C=1e-2, max_iter=200).fit(scaled[train], data.truth[train])
+    chances = line.predict_proba(scaled[~train])
+    if chances.shape[1] == 2:
+        chances = chances[:, 1]
+    assert roc_auc_score(data.truth[~train], chances, multi_class="ovr") < 0.80
+
+
+@sources
+def test_it_is_split_by_subject(source):
+    parts = open_parts(f"{source}?samples=100", {}, seed=0, window=None, hu_window=(-1000, 400))
+    assert not set(parts.train.groups) & set(parts.val.groups)
+    assert parts.train.simulated
+
+
+def test_targets_and_options_it_does_not_have_are_refused():
+    with pytest.raises(DataError, match="has no mask; demo:images and demo:volumes have"):
+        demo.read("demo:table", {}, "mask")
+    with pytest.raises(DataError, match="allowed: seed, samples, each once; write for example"):
+        demo.read("demo:images?patients=3", {})
+    with pytest.raises(DataError, match=r"samples='9' of .* is no whole number from 40"):
+        demo.read("demo:images?samples=9", {})
+
+
+def test_accepts_by_name():
+    assert demo.accepts("demo:signals?seed=1")
+    assert not demo.accepts("demo:films")

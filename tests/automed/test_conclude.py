@@ -1,0 +1,29 @@
+"""What a search comes to, in words."""
+
+import pytest
+
+from automed.conclude import _reason
+from automed.report.results import Interval, Model
+
+
+def model(name, auc, latency_ms):
+    return Model(
+        name=name,
+        origin="search",
+        trial=0,
+        family="vgg",
+        validation={"auc": Interval(auc, auc, auc)},
+        sealed={},
+        costs={"latency_ms": latency_ms},
+    )
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "price"),
+    [(3.0, "for 3.0 times the latency."), (1.04, "at about the same latency.")],
+)
+def test_the_reason_says_what_more_latency_would_buy(latency_ms, price):
+    models = (model("quick", 0.9, 1.0), model("best", 0.908, latency_ms))
+    told = _reason(models, "quick", "auc")
+    assert told.startswith("quick, the knee of the front: validation AUC 0.900 at 1.000 ms;")
+    assert told.endswith(f"the most accurate, best, adds 0.008 {price}")

@@ -1,0 +1,92 @@
+"""Closed form: the read-out is the ridge regression that scikit-learn would find, and it learns."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import RidgeCV
+
+from automed import registry
+from automed.data.dataset import Dataset
+from automed.problems.classification import PROBLEM, class_weights
+from automed.sample import InputSpec, SampleSpec, TargetSpec
+from automed.task import Training
+from automed.training.recipes import closed_form, kept_weights
+from automed.training.tensors import tensors
+
+CPU = torch.device("cpu")
+FAMILIES = [n for n in registry.names("family") if registry.family(n).recipe == "closed-form"]
+families = pytest.mark.parametrize("name", FAMILIES)
+
+
+def parts(*size, train=120, val=60, signal=0.3):
+    """Noise with a bright corner in one class, the rarer one."""
+    rng = np.random.default_rng(0)
+    sample = SampleSpec(inputs=(InputSpec(size=size),), targets=(TargetSpec(classes=("a", "b")),))
+
+    def part(number):
+        labels = (np.arange(number) % 3 == 0).astype(np.int64)
+        images = rng.uniform(0, 1, (number, 1, *size)).astype(np.float32)
+        images[labels == 1, ..., : size[-1] // 2] += signal
+        return Dataset(sample=sample, inputs={"image": images}, targets={"label": labels})
+
+    return tensors(part(train), part(val), CPU)
+
+
+def fit(name, given, seed=0, **settings):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = registry.family(name)(hidden_units=128).build(given.sample)
+    settings = Training(**({"augment": ("flip", "intensity")} | settings))
+    found = closed_form.train(
+        network, given, PROBLEM, settings, score="auc", epochs=3, full_epochs=9, seed=seed
+    )
+    return network, found
+
+
+@families
+@pytest.mark.parametrize("size", [(20, 20), (10, 12, 12), (40,)], ids=str)
+def test_it_learns_in_one_pass(name, size):
+    given = parts(*size)
+    before, found = fit(name, given)
+    assert found.scores["auc"] > 0.8
+    assert (found.epochs, found.finished) == (1, True), "no later epoch could change anything"
+    network = registry.family(name)(hidden_units=128).build(given.sample)
+    network.load_state_dict(kept_weights(found.checkpoint))
+    with torch.inference_mode():
+        outputs = network.eval()(*given.val.inputs).softmax(1).numpy()
+        assert torch.equal(before(*given.val.inputs), network(*given.val.inputs))
+    scores = PROBLEM.scores(outputs, given.val.truth_on_host)
+    assert {k: v[0] for k, v in scores.items()} == pytest.approx(dict(found.scores))
+
+
+@families
+def test_the_readout_is_scikit_learns_ridge_regression(name):
+    given = parts(16, 16)
+    network, _ = fit(name, given, augment=())
+    last = len(network.readouts) - 1
+    truth = given.train.truth_on_host
+    with torch.inference_mode():
+        units = network.hidden(last, *given.train.inputs).numpy()
+        logits = network(*given.train.inputs).numpy()
+    weights = class_weights(truth, given.sample.target)[truth]
+    ridge = RidgeCV(alphas=closed_form.PENALTIES)
+    answers = ridge.fit(units, np.eye(2)[truth] * 2 - 1, sample_weight=weights).predict(units)
+    sharpness = np.abs(logits).sum() / np.abs(answers).sum()
+    np.testing.assert_allclose(logits, sharpness * answers, atol=1e-3 * sharpness)
+
+
+@families
+def test_fixed_layers_stay_as_they_were_drawn(name):
+    given = parts(16, 16)
+    network, _ = fit(name, given)
+    torch.manual_seed(0)
+    drawn = dict(registry.family(name)(hidden_units=128).build(given.sample).named_parameters())
+    for key, parameter in network.named_parameters():
+        assert torch.equal(parameter, drawn[key]) == (not key.startswith("readouts")), key
+
+
+@families
+def test_a_seed_decides(name):
+    given = parts(16, 16)
+    first, again, other = (fit(name, given, seed=s)[1].scores for s in (0, 0, 1))
+    assert first == again != other
