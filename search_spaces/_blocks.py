@@ -8,6 +8,8 @@ from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
 from monai.networks.layers.factories import Conv, Norm, Pad, Pool
 from torch import Tensor, nn
 
+from automed.sample import InputSpec
+
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """What torch calls linear interpolation, by spatial dimensions."""
@@ -185,6 +187,15 @@ class ConvolutionalBlockAttention(nn.Module):
         seen_N2S = torch.cat([y_NCS.mean(1, keepdim=True), y_NCS.amax(1, keepdim=True)], 1)
         gate_N1S: Tensor = self.place(seen_N2S).sigmoid()
         return y_NCS * gate_N1S
+
+
+def own_scale(image: InputSpec) -> nn.Module:
+    """Signals get mean 0 and variance 1, each channel by itself; images stay as they are.
+
+    Offset and gain of an electrode differ from patient to patient and mean nothing, where grey
+    values do: a network that goes by them does not carry over to other patients.
+    """
+    return nn.InstanceNorm1d(image.channels) if len(image.size) == 1 else nn.Identity()
 
 
 class GlobalMean(nn.Module):

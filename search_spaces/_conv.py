@@ -12,7 +12,7 @@ from automed.family import Family
 from automed.sample import SampleSpec
 from automed.space import choice, integer, real
 
-from ._blocks import LINEAR, GlobalMean, Layers
+from ._blocks import LINEAR, GlobalMean, Layers, own_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,7 @@ class ConvFamily(Convolutional):
         body, features = self.body(layers)
         return nn.Sequential(
             OrderedDict(
+                scale=own_scale(sample.image),
                 resize=self._resize(sample.image.size),
                 stem=self._stem(layers, sample.image.channels),
                 body=body,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from automed.sample import SampleSpec
 from automed.space import choice, integer
 
+from ._blocks import own_scale
 from .vgg import VGG
 
 
@@ -24,6 +25,8 @@ class CNNRNN(VGG):
     arXiv:1406.1078.
     """
 
+    stem: str = choice("stride4", "stride2", "full", default="stride2")
+    """As everywhere; it also shortens the sequence where pieces are places of the feature map."""
     cell: str = choice("gru", "lstm")
     """Kind of recurrent layer: two gates, or three and a state of its own."""
     units: int = integer(16, 96, step=16, default=48)
@@ -42,6 +45,7 @@ class CNNRNN(VGG):
         body, features = self.body(layers)
         encoder = nn.Sequential(
             OrderedDict(
+                scale=own_scale(image),
                 resize=self._resize(image.size[-layers.dims :]),
                 stem=self._stem(layers, image.channels),
                 body=body,

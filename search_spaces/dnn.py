@@ -15,7 +15,7 @@ from automed.family import Family
 from automed.sample import InputSpec, SampleSpec
 from automed.space import choice, integer, real
 
-from ._blocks import ACTIVATIONS, GlobalMean, Layers
+from ._blocks import ACTIVATIONS, GlobalMean, Layers, own_scale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class DNN(Family):
     """Units of the first hidden layer."""
     tapering: float = choice(0.25, 0.5, 1.0, default=0.5)
     """Factor on the units from layer to layer."""
-    norm: str = choice("none", "batch", "layer", default="batch")
+    unit_norm: str = choice("none", "batch", "layer", default="batch")
     """What is normalised before an activation: nothing, each unit, or each sample."""
     activation: str = choice("relu", "hardswish", "silu")
     """Non-linearity throughout."""
@@ -71,8 +71,8 @@ class DNN(Family):
     def _layer(self, inputs: int, outputs: int) -> nn.Module:
         norms = {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
         return nn.Sequential(
-            nn.Linear(inputs, outputs, bias=self.norm != "batch"),
-            norms[self.norm](outputs),
+            nn.Linear(inputs, outputs, bias=self.unit_norm != "batch"),
+            norms[self.unit_norm](outputs),
             ACTIVATIONS[self.activation](),
             nn.Dropout(self.dropout),
         )
@@ -94,6 +94,7 @@ class DNN(Family):
             attention="none",
         )
         return nn.Sequential(
+            own_scale(spec),
             layers.conv(spec.channels, self.features // 4, 3, stride=2),
             layers.conv(self.features // 4, self.features // 2, 3, stride=2),
             layers.conv(self.features // 2, self.features, 3, stride=2),
@@ -109,7 +110,7 @@ class DNN(Family):
         pool = Pool["avg", dims](cell, cell, border, count_include_pad=False)
         cells = [(s + 2 * b) // c for s, b, c in zip(spec.size, border, cell, strict=True)]
         return (
-            nn.Sequential(_standardise(spec), pool, nn.Flatten()),
+            nn.Sequential(own_scale(spec), _standardise(spec), pool, nn.Flatten()),
             spec.channels * math.prod(cells),
         )
 
