@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from automed.search_spaces._blocks import Layers
+from automed.search_spaces._encoder_decoder import EncoderDecoderFamily
+from automed.search_spaces.segnet import Unpool
 from torch import nn
 
 from automed import registry
 from automed.sample import InputSpec, SampleSpec, TargetSpec
-from automed.search_spaces._blocks import Layers
-from automed.search_spaces._encoder_decoder import EncoderDecoderFamily
-from automed.search_spaces.segnet import Unpool
 
 FAMILIES = [
     n for n in registry.names("family") if issubclass(registry.family(n), EncoderDecoderFamily)
