@@ -7,6 +7,10 @@ InputKind = Literal["image", "table"]
 TargetKind = Literal["label", "mask", "image", "field", "points"]
 
 
+LEAST_SPREAD = 1e-6
+"""What a standard deviation is taken for if it is less: that of a flat image."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
     """One named input of a network.
@@ -17,7 +21,9 @@ class InputSpec:
         channels: Channels of an image (CT is 1), or columns of a table.
         size: Samples per axis: (L,), (H, W) or (D, H, W); empty for a table.
         units: What a raw value means: "HU", "uint8", "a.u.".
-        window: Raw values mapped to 0 and 1 before the network, as (low, high).
+        window: Values mapped to 0 and 1 before the network, as (low, high).
+        standardised: Whether the window is in standard deviations from each image's own mean, for
+            scanners whose numbers have no common scale, instead of in raw values.
         spacing_mm: Millimetres per pixel and axis where they are known.
     """
 
@@ -27,6 +33,7 @@ class InputSpec:
     size: tuple[int, ...] = ()
     units: str = "a.u."
     window: tuple[float, float] = (0.0, 1.0)
+    standardised: bool = False
     spacing_mm: tuple[float, ...] | None = None
 
     @property

@@ -5,8 +5,9 @@ import onnx
 from numpy.typing import NDArray
 
 from automed.data.dataset import Dataset
+from automed.data.units import in_window
 from automed.exporters.onnx_file import OPSET, graph_inputs
-from automed.sample import InputSpec, SampleSpec
+from automed.sample import LEAST_SPREAD, InputSpec, SampleSpec
 
 NUM_LEVELS = 256
 """Cuts tried over the window; a power of two, so that float32 holds every one exactly."""
@@ -32,9 +33,7 @@ def threshold(train: Dataset, seed: int) -> bytes:
 
 def grey(images_NCS: NDArray[np.generic], spec: InputSpec) -> NDArray[np.float32]:
     """Intensities (N, *size) in [0, 1]: windowed, the mean over channels."""
-    low, scale = _window(spec)
-    windowed_NCS = ((images_NCS.astype(np.float32) - low) * scale).clip(0.0, 1.0)
-    mean_NS: NDArray[np.float32] = windowed_NCS.mean(axis=1)
+    mean_NS: NDArray[np.float32] = in_window(images_NCS, spec).mean(axis=1)
     return mean_NS
 
 
@@ -96,8 +95,23 @@ def _graph(sample: SampleSpec, cut: float, above: bool, foreground: int) -> byte
         "off_on": np.array([0, 1], np.float32),
     }
     node = onnx.helper.make_node
+    first = image.name
+    standardise = []
+    if image.standardised:
+        constants |= {"axes": np.arange(2, 2 + sample.dims), "least": np.float32(LEAST_SPREAD)}
+        first = "standard"
+        standardise = [
+            node("ReduceMean", [image.name, "axes"], ["mean"]),
+            node("Sub", [image.name, "mean"], ["centred"]),
+            node("Mul", ["centred", "centred"], ["squared"]),
+            node("ReduceMean", ["squared", "axes"], ["variance"]),
+            node("Sqrt", ["variance"], ["spread"]),
+            node("Max", ["spread", "least"], ["at_least"]),
+            node("Div", ["centred", "at_least"], ["standard"]),
+        ]
     steps = [
-        node("Sub", [image.name, "low"], ["shifted"]),
+        *standardise,
+        node("Sub", [first, "low"], ["shifted"]),
         node("Mul", ["shifted", "scale"], ["scaled"]),
         node("Clip", ["scaled", "zero", "one"], ["windowed"]),
         node("ReduceMean", ["windowed", "channels"], ["grey"], keepdims=0),

@@ -3,15 +3,21 @@
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
-from automed.sample import InputSpec, SampleSpec
+from automed.sample import LEAST_SPREAD, InputSpec, SampleSpec
 
 HU_LEAST = -200.0
 HU_GREATEST = 4100.0
 """CT holds air below the one, and scanners of 12 bits end near the other."""
 PERCENTILES = (0.5, 99.5)
+
+SPREADS = (-2.5, 5.0)
+"""The window of standardised images: a body part may be a bright minority in a dark box."""
+SCALES = 8.0
+"""Arbitrary units whose 90th percentiles differ by this factor are no common units."""
 
 _MAX_VALUES = 5_000_000
 """Values a percentile is taken of; more change it by less than noise does."""
@@ -26,7 +32,8 @@ def windowed(
     """The samples' description with final units and window for every image input.
 
     Units that the data already states are kept. Otherwise uint8 is "uint8"; values from
-    -200 or less up to 4100 or less are taken for "HU"; the rest is "a.u.".
+    -200 or less up to 4100 or less are taken for "HU"; the rest is "a.u.". Images in arbitrary
+    units whose scales differ a lot are standardised each by itself.
 
     Args:
         train: The training part only: no other image may have a say.
@@ -59,9 +66,30 @@ def _windowed(
     hu_window: tuple[float, float],
 ) -> InputSpec:
     units = _units(images) if spec.units == InputSpec.units else spec.units
+    if window is None and units == InputSpec.units and _scales_differ(images):
+        return replace(spec, units=units, window=SPREADS, standardised=True)
     if window is None:
         window = {"uint8": (0.0, 255.0), "HU": hu_window}.get(units) or _percentiles(images)
     return replace(spec, units=units, window=window)
+
+
+def in_window(images_NCS: Array, spec: InputSpec) -> NDArray[np.float32]:
+    """Images as networks get them, in [0, 1]; the same as the exported graphs compute."""
+    values: NDArray[np.float32] = images_NCS.astype(np.float32)
+    if spec.standardised:
+        axes = tuple(range(2, values.ndim))
+        values = values - values.mean(axes, keepdims=True)
+        spread = np.sqrt(np.square(values).mean(axes, keepdims=True))
+        values = values / np.maximum(spread, np.float32(LEAST_SPREAD))
+    low, high = spec.window
+    return ((values - np.float32(low)) * np.float32(1.0 / (high - low))).clip(0.0, 1.0)
+
+
+def _scales_differ(images: Array) -> bool:
+    """Whether the brightest tenths of some images lie far above those of others."""
+    tops = np.array([np.percentile(image, 90) for image in images])
+    low, high = np.percentile(tops, (5, 95))
+    return bool(low > 0 and high > SCALES * low)
 
 
 def _units(images: Array) -> str:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from automed.sample import InputSpec
+from automed.sample import LEAST_SPREAD, InputSpec
 
 
 class Deployed(nn.Module):
@@ -47,7 +47,16 @@ class Deployed(nn.Module):
 
 def ready(raw: torch.Tensor, spec: InputSpec) -> torch.Tensor:
     """What a network takes: images windowed, tables as they are."""
-    return windowed(raw, spec.window) if spec.kind == "image" else raw
+    if spec.kind != "image":
+        return raw
+    return windowed(standardised(raw) if spec.standardised else raw, spec.window)
+
+
+def standardised(raw: torch.Tensor) -> torch.Tensor:
+    """Each channel of each image in standard deviations from its own mean."""
+    axes = tuple(range(2, raw.ndim))
+    centred = raw - raw.mean(axes, keepdim=True)
+    return centred / centred.square().mean(axes, keepdim=True).sqrt().clamp(min=LEAST_SPREAD)
 
 
 def windowed(raw: torch.Tensor, window: tuple[float, float]) -> torch.Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
 from automed.data.dataset import Dataset
+from automed.data.units import in_window
 from automed.problems import Shown
 from automed.report.results import Example
 from automed.sample import InputSpec
@@ -37,8 +38,7 @@ def draw(data: Dataset, shown: Iterable[Shown]) -> tuple[Example, ...]:
 
 def _example(raw_CS: Array, spec: InputSpec, shown: Shown) -> Example:
     maps = [m for m in (shown.truth, shown.answer) if m is not None]
-    low, high = spec.window
-    values_CS = ((raw_CS.astype(np.float32) - low) / (high - low)).clip(0.0, 1.0)
+    values_CS = in_window(raw_CS[None], spec)[0]
     caption, spacing_mm = shown.caption, spec.spacing_mm or (1.0,) * len(spec.size)
     if len(spec.size) == 3:
         axis, place = _slice(spec, maps)

@@ -16,7 +16,7 @@ from automed.sample import InputSpec, SampleSpec, TargetSpec
 WINDOW = (-1000.0, 400.0)
 
 
-def blobs(size, *, values=(-800.0, 100.0), number=8, channels=1, classes=3, noise=100.0):
+def blobs(size, *, values=(-800.0, 100.0), number=8, channels=1, classes=3, noise=100.0, **spec):
     """Images of two intensities, foreground at the second; class 2 is its larger part."""
     rng = np.random.default_rng(0)
     masks = np.zeros((number, 1, *size), np.uint8)
@@ -26,7 +26,7 @@ def blobs(size, *, values=(-800.0, 100.0), number=8, channels=1, classes=3, nois
         0, noise, (number, channels, *size)
     )
     target = TargetSpec(name="mask", kind="mask", classes=tuple("abc")[:classes])
-    image = InputSpec(size=size, channels=channels, window=WINDOW)
+    image = InputSpec(size=size, channels=channels, **({"window": WINDOW} | spec))
     return Dataset(
         sample=SampleSpec(inputs=(image,), targets=(target,)),
         inputs={"image": images.astype(np.float32)},
@@ -42,6 +42,15 @@ def test_two_intensities_are_told_apart(size, values):
     assert given.shape == (8, 2, *size)
     np.testing.assert_array_equal(given.argmax(axis=1), train.truth[:, 0])
     assert PROBLEM.scores(given, train.truth)["dice"] == 1.0
+
+
+@pytest.mark.parametrize("size", [(16, 17), (16, 18, 20)], ids=["image", "volume"])
+def test_images_without_a_common_scale_are_cut_by_their_own(size):
+    train = blobs(size, classes=2, window=(-2.5, 5.0), standardised=True)
+    scales = np.geomspace(0.01, 100, 8).reshape(-1, *(1 for _ in train.images.shape[1:]))
+    train.inputs["image"] = (train.images * scales + 50 * scales).astype(np.float32)
+    given = outputs(Model(baselines.fit("threshold", train, 0)), train.given)
+    np.testing.assert_array_equal(given.argmax(axis=1), train.truth[:, 0])
 
 
 def test_the_largest_class_stands_for_the_foreground():

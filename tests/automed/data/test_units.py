@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from automed.data.dataset import Dataset
-from automed.data.units import windowed
+from automed.data.units import SPREADS, in_window, windowed
 from automed.errors import DataError
+from automed.exporters.deployed import ready
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 
 
@@ -47,6 +49,21 @@ def test_stated_units_are_kept_and_a_given_window_wins():
     assert windowed(stated, hu_window=(-160.0, 240.0)).image.window == (-160.0, 240.0)
     given = windowed(with_images(spread(3, 90, np.uint8)), window=(10.0, 50.0)).image
     assert (given.units, given.window) == ("uint8", (10.0, 50.0))
+
+
+def test_images_without_a_common_scale_are_standardised():
+    rng = np.random.default_rng(0)
+    scales = np.geomspace(1, 1000, 20).reshape(-1, 1, 1, 1)
+    images = (scales * rng.uniform(1, 3, (20, 1, 16, 16))).astype(np.float32)
+    images[0] = 5.0
+    spec = windowed(with_images(images)).image
+    assert (spec.standardised, spec.window) == (True, SPREADS)
+    ours = in_window(images, spec)
+    assert ours.shape == images.shape
+    assert ours[1:].std(axis=(1, 2, 3)) == pytest.approx(1 / 7.5, rel=0.01)
+    assert ours[0] == pytest.approx(1 / 3), "a flat image lies at its mean"
+    np.testing.assert_allclose(ready(torch.from_numpy(images), spec), ours, atol=1e-5)
+    assert not windowed(with_images(images), window=(0, 10)).image.standardised
 
 
 def test_almost_flat_images_get_their_whole_range():
