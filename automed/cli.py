@@ -278,6 +278,7 @@ def predict(
 
 KINDS = {
     "tasks": "task",
+    "problems": "problem",
     "families": "family",
     "strategies": "strategy",
     "executors": "executor",
@@ -289,7 +290,7 @@ KINDS = {
 def list_parts(
     what: Annotated[
         str | None,
-        typer.Argument(help="tasks, families, strategies, executors or exporters; default all."),
+        typer.Argument(help="tasks, problems, families, strategies, executors or exporters."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
