@@ -10,9 +10,7 @@ from torch import nn
 from automed import registry
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 
-FAMILIES = [
-    n for n in registry.names("family") if issubclass(registry.family(n), EncoderDecoderFamily)
-]
+FAMILIES = [n for n in registry.names("family") if "deep_supervision" in registry.family(n).space()]
 every_family = pytest.mark.parametrize("name", FAMILIES)
 
 
@@ -64,8 +62,8 @@ def test_the_stages_of_a_v_net_have_one_two_three_and_three_convolutions() -> No
 
 def test_unpooling_goes_to_the_maxima_and_rounding_does_not_turn_it() -> None:
     torch.manual_seed(0)
-    layers = Layers(dims=2, kernel=3, separable=False, activation="silu", attention="none")
-    unpool = Unpool(layers, 4, 4).eval()
+    layers = registry.family("segnet")(activation="silu").layers(2)
+    unpool = registry.part("family", "segnet").Unpool(layers, 4, 4).eval()
     coarse, far = torch.rand(1, 4, 4, 4), 10 * torch.rand(1, 4, 7, 8)
     there = unpool(coarse, far) != 0
     up = unpool.up(unpool.pool(far))[..., :7, :8]
