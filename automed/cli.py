@@ -247,13 +247,6 @@ def predict(
     if len(paths) > 1 and (out or table):
         raise DataError(f"--out and --table are of one image; given {len(paths)}: one at a time")
     given = {str(path): pixels.read(path).pixels for path in paths}
-    of_bytes = sum(array.dtype == "uint8" for array in given.values())
-    if of_bytes and any(spec.units == "HU" for spec in card.inputs):
-        print(
-            f"automed: {of_bytes} of {len(given)} images are 8-bit, and the model takes HU: "
-            "their 0 to 255 were read as HU; give NIfTI files in HU",
-            file=sys.stderr,
-        )
     if given:
         told = {name: predict(loaded, [array], row) for name, array in given.items()}
     else:
@@ -264,6 +257,13 @@ def predict(
         if labels is None:
             raise DataError(f"a model of {card.problem} gives no label map; leave --out away")
         label_map.write(labels, out, like=paths[0])
+    of_bytes = sum(array.dtype == "uint8" for array in given.values())
+    if of_bytes and any(spec.units == "HU" for spec in card.inputs):
+        print(
+            f"automed: {of_bytes} of {len(given)} images are 8-bit, and the model takes HU: "
+            "their 0 to 255 were read as HU; give NIfTI files in HU",
+            file=sys.stderr,
+        )
     if as_json:
         print(json.dumps({name: dict(answer.values) for name, answer in told.items()}, indent=1))
         return

@@ -109,11 +109,15 @@ def test_a_task_file_by_its_path(tmp_path: Path) -> None:
 
 
 def test_a_joint_space_is_of_families_for_the_problem() -> None:
-    every = tuple(registry.names("family"))
+    every = tuple(
+        n for n in registry.names("family") if "classification" in registry.family(n).problems
+    )
     space = registry.space(every, "classification")
     assert space["family"].ends == (every[0], every[-1])
     with pytest.raises(SpaceError, match=f"family {every[0]} is not for reading-minds"):
         registry.space(every, "reading-minds")
+    with pytest.raises(SpaceError, match="family unet is not for classification; these are: .*vgg"):
+        registry.space((*every, "unet"), "classification")
     with pytest.raises(UnknownNameError, match="no family named 'vgq'"):
         registry.space(("vgq",), "classification")
 

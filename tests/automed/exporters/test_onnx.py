@@ -348,14 +348,3 @@ def test_verification_refuses_outputs_of_another_shape(shipped):
     same = np.repeat(wanted[:1], 5, axis=0)
     with pytest.raises(ExportError, match="shape"):
         verify("it", same[:1], same)
-
-
-@pytest.mark.slow
-@exporters
-@pytest.mark.parametrize("family", registry.names("family"))
-@pytest.mark.parametrize("size", [(16, 16), (16, 16, 16)], ids=str)
-def test_every_family_agrees(name, family, size):
-    exporter = registry.part("exporter", name)
-    network = model(*size, family=family, separable=True, attention="cbam")
-    artefact = exporter.export(network, sample(*size).inputs, {})
-    verify(family, outputs(exporter.load(artefact), [raw(*size)]), network.outputs([raw(*size)]))
