@@ -2,9 +2,6 @@
 
 import pytest
 import torch
-from automed.search_spaces._blocks import Layers
-from automed.search_spaces._encoder_decoder import EncoderDecoderFamily
-from automed.search_spaces.segnet import Unpool
 from torch import nn
 
 from automed import registry
