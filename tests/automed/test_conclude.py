@@ -24,6 +24,6 @@ def model(name, auc, latency_ms):
 )
 def test_the_reason_says_what_more_latency_would_buy(latency_ms, price):
     models = (model("quick", 0.9, 1.0), model("best", 0.908, latency_ms))
-    told = _reason(models, "quick", "auc")
+    told = _reason(models, "quick", "auc", better=1.0)
     assert told.startswith("quick, the knee of the front: validation AUC 0.900 at 1.000 ms;")
-    assert told.endswith(f"the most accurate, best, adds 0.008 {price}")
+    assert told.endswith(f"the most accurate, best, has 0.908 {price}")

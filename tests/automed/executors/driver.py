@@ -1,5 +1,6 @@
 """A driver that is killed in the middle of its trials: folder, then `automed` runs as usual."""
 
+import signal
 import sys
 
 from evaluations import Scripted
@@ -8,6 +9,7 @@ from automed.executors import Resources, local
 from automed.trial import Trial
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     numbers = iter(range(2))
 
     def ask():
