@@ -136,7 +136,14 @@ def test_list_begins_each_line_with_a_name_and_json_agrees(cli, kind):
 
 def test_list_without_a_kind_shows_all(cli):
     known = json.loads(cli("list", "--json").stdout)
-    assert set(known) == {"tasks", "families", "strategies", "executors", "exporters"}
+    assert set(known) == {
+        "tasks",
+        "problems",
+        "families",
+        "strategies",
+        "executors",
+        "exporters",
+    }
     assert "lung-ct" in known["tasks"]
     assert {"vgg", "inception", "resnet", "densenet", "mobile"} <= set(known["families"])
     assert {"random", "optuna:nsga2", "optuna:tpe", "optuna:gp"} <= set(known["strategies"])
