@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from sklearn.linear_model import RidgeCV
 from torch import nn
 
@@ -106,7 +105,8 @@ def _sharpness(
     """The factor whose softmax fits the training part best: a ridge's answers are no logits."""
 
     def cost(factor: float) -> float:
-        return float(-weights @ log_softmax(factor * answers, axis=1)[np.arange(len(truth)), truth])
+        logs_NK = torch.from_numpy(factor * answers).log_softmax(dim=1).numpy()
+        return float(-weights @ logs_NK[np.arange(len(truth)), truth])
 
     return float(min(SHARPNESS, key=cost))
 
