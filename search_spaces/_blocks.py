@@ -1,6 +1,7 @@
-"""Layers that several convolutional families share, in 1D, 2D and 3D alike."""
+"""Layers that several families share, in 1D, 2D and 3D alike."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -211,3 +212,28 @@ def _space(x_NCS: Tensor) -> tuple[int, ...]:
 
 def _over_space(gate_NC: Tensor, x_NCS: Tensor) -> Tensor:
     return gate_NC.reshape(*gate_NC.shape, *(1 for _ in _space(x_NCS)))
+
+
+class Cells(nn.Module):
+    """Means over at most so many cells an axis: (N, C, *size) to (N, C * cells)."""
+
+    def __init__(self, size: Sequence[int], most: int) -> None:
+        super().__init__()
+        extents = [math.ceil(s / most) for s in size]
+        self.counts = [math.ceil(s / e) for s, e in zip(size, extents, strict=True)]
+        missing = [c * e - s for c, e, s in zip(self.counts, extents, size, strict=True)]
+        ends = [end for short in reversed(missing) for end in (0, short)]
+        self.pad = Pad["replicationpad", len(size)](tuple(ends)) if any(ends) else nn.Identity()
+        self.pool = Pool["avg", len(size)](tuple(extents))
+
+    def forward(self, x_NCS: Tensor) -> Tensor:
+        means_NF: Tensor = self.pool(self.pad(x_NCS)).flatten(1)
+        return means_NF
+
+
+def row_of(spec: InputSpec, most: int) -> tuple[nn.Module, int]:
+    """What makes one row of numbers of an input, and how many: means over cells, or the table."""
+    if spec.kind == "table":
+        return nn.Identity(), spec.channels
+    cells = Cells(spec.size, most)
+    return cells, spec.channels * math.prod(cells.counts)

@@ -7,7 +7,6 @@ high where linked units agree: the review's weights and biases are the negatives
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar
 
 import torch
@@ -17,7 +16,7 @@ from automed.family import Family
 from automed.sample import SampleSpec
 from automed.space import choice, integer
 
-from ._closed_form import Cells
+from ._blocks import row_of
 
 MOMENTUM = 0.5
 DECAY = 1e-4
@@ -174,10 +173,5 @@ class BoltzmannFamily(Family):
 
     def visible(self, sample: SampleSpec) -> tuple[nn.Module, int]:
         """From the input to standardised numbers, and how many."""
-        count = sample.image.channels
-        layers: list[nn.Module] = []
-        if sample.dims > 0:
-            cells = Cells(sample.image.size, self.grid)
-            layers.append(cells)
-            count *= prod(cells.counts)
-        return nn.Sequential(*layers, nn.BatchNorm1d(count, affine=False)), count
+        row, count = row_of(sample.image, self.grid)
+        return nn.Sequential(row, nn.BatchNorm1d(count, affine=False)), count

@@ -1,10 +1,8 @@
-"""What families with closed-form read-outs share: random layers, and cells to average over."""
+"""What families with closed-form read-outs share: stacked blocks of random layers."""
 
-import math
 from collections.abc import Sequence
 
 import torch
-from monai.networks.layers.factories import Pad, Pool
 from torch import Tensor, nn
 
 
@@ -16,21 +14,21 @@ class Stacked(nn.Module):
     """
 
     def __init__(
-        self, features: nn.Module, blocks: Sequence[nn.Module], readouts: Sequence[int]
+        self, features: nn.Module, blocks: Sequence[nn.Module], units: int, classes: int
     ) -> None:
         """Put it together.
 
         Args:
             features: From the network's inputs to (N, F).
             blocks: From (N, F + K * earlier blocks) to hidden units (N, H).
-            readouts: Hidden units H of each block, then the number of classes K.
+            units: Hidden units H of each block.
+            classes: The number of classes K.
         """
         super().__init__()
-        *units, classes = readouts
         self.features, self.blocks = features, nn.ModuleList(blocks)
         for parameter in self.parameters():
             parameter.requires_grad_(False)
-        self.readouts = nn.ModuleList(nn.Linear(u, classes) for u in units)
+        self.readouts = nn.ModuleList(nn.Linear(units, classes) for _ in blocks)
 
     def hidden(self, block: int, *inputs: Tensor) -> Tensor:
         """Hidden units (N, H) of a block."""
@@ -45,23 +43,6 @@ class Stacked(nn.Module):
         last = len(self.blocks) - 1
         logits_NK: Tensor = self.readouts[last](self.hidden(last, *inputs))
         return logits_NK
-
-
-class Cells(nn.Module):
-    """Means over at most so many cells an axis: (N, C, *size) to (N, C * cells)."""
-
-    def __init__(self, size: Sequence[int], most: int) -> None:
-        super().__init__()
-        extents = [math.ceil(s / most) for s in size]
-        self.counts = [math.ceil(s / e) for s, e in zip(size, extents, strict=True)]
-        missing = [c * e - s for c, e, s in zip(self.counts, extents, size, strict=True)]
-        ends = [end for short in reversed(missing) for end in (0, short)]
-        self.pad = Pad["replicationpad", len(size)](tuple(ends)) if any(ends) else nn.Identity()
-        self.pool = Pool["avg", len(size)](tuple(extents))
-
-    def forward(self, x_NCS: Tensor) -> Tensor:
-        means_NF: Tensor = self.pool(self.pad(x_NCS)).flatten(1)
-        return means_NF
 
 
 def random_units(inputs: int, units: int, activation: nn.Module) -> nn.Sequential:

@@ -10,8 +10,8 @@ from automed.family import Family
 from automed.sample import SampleSpec
 from automed.space import choice, integer
 
-from ._blocks import ACTIVATIONS, Layers
-from ._closed_form import Cells, Stacked, random_units
+from ._blocks import ACTIVATIONS, Cells, Layers
+from ._closed_form import Stacked, random_units
 
 CELLS = 4
 """Cells an axis that the last maps are averaged over."""
@@ -62,7 +62,7 @@ class DCELM(Family):
         units = random_units(
             channels[-1] * prod(cells.counts), self.hidden_units, ACTIVATIONS[self.activation]()
         )
-        return Stacked(features, [units], [self.hidden_units, sample.target.channels])
+        return Stacked(features, [units], self.hidden_units, sample.target.channels)
 
 
 FAMILY = DCELM

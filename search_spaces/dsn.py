@@ -1,7 +1,6 @@
 """Blocks trained one after another, each on the input and the answers so far."""
 
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar
 
 from torch import nn
@@ -10,7 +9,8 @@ from automed.family import Family
 from automed.sample import SampleSpec
 from automed.space import choice, integer
 
-from ._closed_form import Cells, Stacked, random_units
+from ._blocks import row_of
+from ._closed_form import Stacked, random_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +34,13 @@ class DSN(Family):
 
     def build(self, sample: SampleSpec) -> nn.Module:
         """See `Family.build`; all but the read-outs is fixed."""
-        features: nn.Module = nn.Identity()
-        pixels = sample.image.channels
-        if sample.dims > 0:
-            features = Cells(sample.image.size, self.grid)
-            pixels *= prod(features.counts)
+        features, pixels = row_of(sample.image, self.grid)
         classes = sample.target.channels
         blocks = [
             random_units(pixels + classes * block, self.hidden_units, nn.Sigmoid())
             for block in range(self.stacked)
         ]
-        return Stacked(features, blocks, [self.hidden_units] * self.stacked + [classes])
+        return Stacked(features, blocks, self.hidden_units, classes)
 
 
 FAMILY = DSN

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automed import files
 from automed.data.pixels import PICTURES, VOLUMES, parse_nifti
 from automed.errors import DataError
 
@@ -42,7 +43,7 @@ def write(labels: NDArray[np.uint8], path: Path, like: Path) -> None:
             f"give a path that ends in {' or '.join(allowed)}"
         )
     try:
-        path.write_bytes(content)
+        files.replace(path, content)
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}") from error
 
