@@ -67,15 +67,18 @@ class Record:
                 f"cannot write to {folder}: {error.strerror}; name another --out"
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        scratch = folder / f"{STUDY_FILE}.{os.getpid()}.tmp"  # a reader never meets half a schema
+        storage = optuna.storages.RDBStorage(_url(scratch))
         study = optuna.create_study(
-            study_name=name,
-            storage=_url(folder),
-            directions=list(objectives.values()),
+            study_name=name, storage=storage, directions=list(objectives.values())
         )
         with warnings.catch_warnings(action="ignore"):  # "experimental", since Optuna 3.2
             study.set_metric_names(list(objectives))
         study.set_user_attr(_SETTINGS, json.dumps(settings))
-        return cls(study, folder)
+        storage.remove_session()
+        storage.engine.dispose()
+        scratch.replace(folder / STUDY_FILE)
+        return cls.open(folder)
 
     @classmethod
     def open(cls, folder: Path) -> "Record":
@@ -88,7 +91,7 @@ class Record:
             raise RunError(f"{folder} is no run folder: it holds no {STUDY_FILE}")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            study = optuna.load_study(study_name=None, storage=_url(folder))
+            study = optuna.load_study(study_name=None, storage=_url(folder / STUDY_FILE))
             study.user_attrs[_SETTINGS]
         except Exception as error:
             raise RunError(f"{folder} is no run folder: {STUDY_FILE} cannot be read") from error
@@ -235,5 +238,5 @@ def _facts(text: str | Mapping[str, Any]) -> dict[str, Any]:
     return facts | {"curve": tuple(facts["curve"])}
 
 
-def _url(folder: Path) -> str:
-    return URL.create("sqlite", database=str(folder / STUDY_FILE)).render_as_string()
+def _url(path: Path) -> str:
+    return URL.create("sqlite", database=str(path)).render_as_string()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -264,6 +265,24 @@ def test_the_file_is_whole_while_it_is_written(record: Record, folder: Path) -> 
     assert list(Record.open(copy).rows()) == [(trial(0), COMPLETE)]
     with sqlite3.connect(copy / STUDY_FILE) as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_a_study_appears_whole(tmp_path: Path) -> None:
+    """Who watches a folder for its study, as a test or a dashboard does, never gets in the way."""
+    folder = tmp_path / "one"
+    met: list[Record] = []
+
+    def watch() -> None:
+        while not (folder / STUDY_FILE).exists():
+            time.sleep(0.0005)
+        met.append(Record.open(folder))
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    Record.create(folder, "lung-ct", OBJECTIVES, SETTINGS)
+    watcher.join(timeout=60)
+    assert [record.settings for record in met] == [SETTINGS]
+    assert [path.name for path in folder.iterdir() if path.is_file()] == [STUDY_FILE]
 
 
 def get(app: Any, path: str) -> tuple[str, bytes]:
