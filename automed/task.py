@@ -42,7 +42,7 @@ class Training(_Strict):
         learning_rate: Peak of the cosine schedule.
         weight_decay: Of AdamW.
         warmup: Share of the steps over which the rate rises from zero.
-        patience: Epochs without a better validation score before an early stop.
+        patience: Share of the epochs without a better validation score before an early stop.
         label_smoothing: Probability mass spread over the other classes.
         augment: Names out of AUGMENTATIONS.
     """
@@ -51,7 +51,7 @@ class Training(_Strict):
     learning_rate: float = Field(default=3e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
-    patience: int = Field(default=8, ge=1)
+    patience: float = Field(default=0.5, gt=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     augment: tuple[str, ...] = AUGMENTATIONS
 

@@ -235,7 +235,7 @@ def trained(row: Row, learn: Dataset, stop: Dataset) -> Runner:
         network,
         tensors(learn, stop, training_device()),
         problem,
-        Training(**{"patience": row.epochs, **row.training}),
+        Training(**{"patience": 1, **row.training}),
         score=row.score,
         epochs=row.epochs,
         full_epochs=row.epochs,

@@ -46,7 +46,7 @@ CASES = {
     "luna16": Case(
         file="luna16_patches2d/luna16_patches2d_trainval.npz",
         trials=32,
-        epochs=24,
+        epochs=18,
         baselines=("all",),
         published={},
     ),

@@ -17,7 +17,7 @@ from automed.trial import BASELINE, Trial
 
 PHANTOM = "phantom:lung-ct?patients=30&seed=1"
 TASK = registry.task("lung-ct").changed(
-    limits={}, budget={"trials": 4, "epochs": 3}, training={"batch": 32, "patience": 9}
+    limits={}, budget={"trials": 4, "epochs": 3}, training={"batch": 32, "patience": 1}
 )
 JOB = Job(task=TASK, data=PHANTOM)
 POINT = registry.family("vgg")(width=4, stages=2, stem="stride2", dropout=0.2).config()
@@ -269,7 +269,7 @@ def test_a_worker_goes_on_after_a_failure(broken, job, trained):
 
 
 def test_diverging_training_fails_with_its_epoch(job):
-    hot = {"batch": 32, "patience": 9, "learning_rate": 1e38, "warmup": 0}
+    hot = {"batch": 32, "patience": 1, "learning_rate": 1e38, "warmup": 0}
     outcome = evaluate(trial(3), replace(job, task=TASK.changed(training=hot)))
     assert outcome.state == "failed"
     assert "epoch" in outcome.failure

@@ -1,4 +1,9 @@
-"""End-to-end gradient descent: AdamW, warm-up and cosine, early stop on the validation score."""
+"""End-to-end gradient descent: AdamW, warm-up and cosine, averaged weights, early stop.
+
+What is scored and kept is the running average of the weights (Polyak and Juditsky 1992), whose
+validation score does not jump from epoch to epoch as that of the weights themselves does: the
+best of many noisy epochs on few images is a lucky one, and not a good one.
+"""
 
 import copy
 import io
@@ -16,6 +21,8 @@ from automed.training.recipes import Fit, TrainingFailure, saved
 from automed.training.tensors import Part, Tensors
 
 EVALUATION_BATCH = 256
+DECAY = 0.99
+"""Of the running average of the weights: it looks back over about a hundred steps."""
 
 
 def train(
@@ -65,13 +72,15 @@ class _Run:
     ) -> None:
         device = tensors.device
         self.network = tensors.laid_out_network(network)
+        self.average = copy.deepcopy(self.network)
+        self._averaged, self._current = _floats(self.average), _floats(self.network)
         self.tensors, self.problem, self.settings = tensors, problem, settings
         self.score, self.seed = score, seed
         batch = min(settings.batch, len(tensors.train))
         # a last batch of one sample has no statistics for batch norm: leave remainders out
         self.steps = len(tensors.train) // batch
         self.batch = batch
-        self.total_steps = full_epochs * self.steps
+        self.full_epochs, self.total_steps = full_epochs, full_epochs * self.steps
         truth = tensors.train.truth_on_host
         self.loss = problem.loss(truth, tensors.sample.target, settings.label_smoothing)
         self.loss = self.loss.to(device)
@@ -93,8 +102,10 @@ class _Run:
 
     @property
     def stale(self) -> bool:
-        """The score has not become better for `patience` epochs."""
-        return len(self.curve) - 1 - self.best >= self.settings.patience
+        """The score has not become better for `patience` of the full schedule."""
+        return len(self.curve) - 1 - self.best >= max(
+            1.0, self.settings.patience * self.full_epochs
+        )
 
     def epoch(self) -> None:
         """Train once over the training part, then score the validation part."""
@@ -112,7 +123,7 @@ class _Run:
         gain = scores[self.score] - self.curve[self.best][self.score]
         if not self.best_weights or sign(self.problem, self.score) * gain > 0:
             self.best = number
-            self.best_weights = copy.deepcopy(self.network.state_dict())
+            self.best_weights = copy.deepcopy(self.average.state_dict())
 
     def _steps(self, order: torch.Tensor, epoch: int, stream: int) -> float:
         self.network.train()
@@ -122,12 +133,15 @@ class _Run:
         for step in range(self.steps):
             rows = order[step * self.batch : (step + 1) * self.batch]
             given = self.tensors.laid_out(tuple(x[rows] for x in inputs))
-            self._set_rate(epoch * self.steps + step)
+            done = epoch * self.steps + step
+            self._set_rate(done)
             with torch.autocast(device, torch.bfloat16, enabled=self.mixed):
                 loss = self.loss(self.network(*given), truth[rows])
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
+            decay = min(DECAY, (1 + done) / (10 + done))  # the first steps are soon forgotten
+            torch._foreach_lerp_(self._averaged, self._current, 1 - decay)
             total += loss.detach()
         mean = float(total) / self.steps
         if not math.isfinite(mean):
@@ -147,12 +161,12 @@ class _Run:
 
     @torch.inference_mode()
     def _outputs(self, part: Part) -> np.ndarray[Any, Any]:
-        self.network.eval()
+        self.average.eval()
         given = []
         for start in range(0, len(part), EVALUATION_BATCH):
             inputs = self.tensors.laid_out(part.rows(slice(start, start + EVALUATION_BATCH)))
             with torch.autocast(self.tensors.device.type, torch.bfloat16, enabled=self.mixed):
-                raw = self.network(*inputs)
+                raw = self.average(*inputs)
             given.append(self.problem.finish(raw.float())[0].cpu())
         outputs = torch.cat(given).numpy()
         if not np.isfinite(outputs).all():
@@ -169,6 +183,7 @@ class _Run:
             {
                 "kept": self.best_weights,
                 "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "curve": self.curve,
                 "best": self.best,
@@ -181,6 +196,12 @@ class _Run:
             io.BytesIO(checkpoint), weights_only=True, map_location=self.tensors.device
         )
         self.network.load_state_dict(loaded["network"])
+        self.average.load_state_dict(loaded["average"])
         self.optimizer.load_state_dict(loaded["optimizer"])
         self.curve, self.best = loaded["curve"], loaded["best"]
         self.best_weights = loaded["kept"]
+
+
+def _floats(network: nn.Module) -> list[torch.Tensor]:
+    """Its weights and running statistics themselves, without what only counts batches."""
+    return [x for x in network.state_dict().values() if x.is_floating_point()]

@@ -50,7 +50,7 @@ def network(given, seed=0, family="resnet", **config):
 def fit(
     given, net=None, *, epochs, full=None, seed=0, checkpoint=None, problem=PROBLEM, **settings
 ):
-    settings = Training(**({"batch": 8, "patience": 1000} | settings))
+    settings = Training(**({"batch": 8, "patience": 1.0} | settings))
     return gradient.train(
         network(given) if net is None else net,
         given,
@@ -95,7 +95,8 @@ def test_paused_and_continued_is_bit_for_bit_uninterrupted(size, pauses):
         assert (broken.epochs, broken.finished) == (5, full == 5)
         assert equal(unpacked(broken.checkpoint), unpacked(straight.checkpoint))
         assert equal(kept_weights(broken.checkpoint), kept_weights(straight.checkpoint))
-    assert set(unpacked(straight.checkpoint)) == {"kept", "network", "optimizer", "curve", "best"}
+    parts_of_it = {"kept", "network", "average", "optimizer", "curve", "best"}
+    assert set(unpacked(straight.checkpoint)) == parts_of_it
 
 
 def test_dropout_and_augmentation_were_on():
@@ -154,9 +155,30 @@ def test_outputs_that_are_not_finite_fail():
         fit(given, net, epochs=3)
 
 
+def test_the_running_average_of_the_weights_is_kept():
+    given = parts(16, 16)
+    net = network(given)
+    name, weight = next(iter(net.named_parameters()))
+    weights = [weight.detach().clone()]
+
+    class Spy(torch.optim.AdamW):
+        def step(self, closure=None):
+            super().step(closure)
+            weights.append(weight.detach().clone())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradient.torch.optim, "AdamW", Spy)
+        found = fit(given, net, epochs=1)
+    wanted, *seen = weights
+    for step, current in enumerate(seen):
+        wanted = wanted.lerp(current, 1 - min(0.99, (1 + step) / (10 + step)))
+    assert torch.allclose(kept_weights(found.checkpoint)[name], wanted, atol=1e-6)
+    assert not torch.allclose(wanted, seen[-1], atol=1e-4)
+
+
 def test_early_stop_keeps_the_best_weights():
     given = parts(16, 16)  # noise: the score cannot rise for long
-    found = fit(given, epochs=40, patience=2)
+    found = fit(given, epochs=40, patience=0.05)
     aucs = [point["auc"] for point in found.curve]
     best = int(np.argmax(aucs))
     assert found.finished
@@ -185,11 +207,11 @@ def test_of_an_error_the_epoch_with_the_least_is_kept():
 
 def test_early_stop_does_not_depend_on_pauses():
     given = parts(16, 16)
-    straight = fit(given, epochs=40, patience=2)
+    straight = fit(given, epochs=40, patience=0.05)
     checkpoint, finished, epochs = None, False, 0
     while not finished:
         epochs += 1
-        paused = fit(given, epochs=epochs, full=40, patience=2, checkpoint=checkpoint)
+        paused = fit(given, epochs=epochs, full=40, patience=0.05, checkpoint=checkpoint)
         checkpoint, finished = paused.checkpoint, paused.finished
     assert paused.curve == straight.curve
     assert equal(unpacked(paused.checkpoint), unpacked(straight.checkpoint))
@@ -281,7 +303,7 @@ def test_foreign_objects_in_a_checkpoint_are_not_unpickled(tmp_path):
 
 
 def test_volumes_are_learnt():
-    found = fit(parts(10, 10, 10, signal=0.3), epochs=6, patience=6)
+    found = fit(parts(10, 10, 10, signal=0.3), epochs=6)
     assert found.curve[-1]["loss"] < found.curve[0]["loss"]
     assert found.scores["auc"] > 0.9
 

@@ -50,7 +50,7 @@ def fit(name, given, net=None, *, epochs=3, full=3, checkpoint=None, **config):
         network(name, given, **config) if net is None else net,
         given,
         PROBLEM,
-        Training(batch=16, patience=99, augment=()),
+        Training(batch=16, patience=1, augment=()),
         score="auc",
         epochs=epochs,
         full_epochs=full,
