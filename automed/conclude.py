@@ -6,21 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from automed import __version__, files, registry
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
 from automed.errors import BudgetError, ExportError, RunError
 from automed.evaluate import Job, architecture
-from automed.exporters import NOTICE, outputs
+from automed.exporters import NOTICE
 from automed.finalists import Finalist, exported, final_front, near_front, timed
 from automed.front import knee
-from automed.measure import intervals, latency
+from automed.judge import Judge
 from automed.problems import Problem, sign
 from automed.report import examples as pictures
-from automed.report.results import Comparison, Example, Interval, Model, Results
+from automed.report.results import Example, Model, Results
 from automed.report.text import metric_label
 from automed.trial import SEARCH, Outcome, Trial
 
@@ -82,27 +79,24 @@ def conclude(
     step("timing the front and the baselines together")
     latencies, reference_ms = timed(job, finalists)
     problem: Problem = registry.part("problem", task.problem).PROBLEM
-    scores = {
-        f.name: float(problem.scores(f.validation, parts.val.truth)[task.score][0])
-        for f in finalists
-    }
+    judge = Judge(problem, task.score, job.seed, parts.val, finalists)
     medians = {name: known.median_ms for name, known in latencies.items()}
-    searched = final_front(finalists, scores, medians, task.objectives, task.score)
+    searched = final_front(finalists, judge.scores, medians, task.objectives, task.score)
     kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
     better = sign(problem, task.score)
-    chosen = searched[
-        knee([better * scores[f.name] for f in searched], [medians[f.name] for f in searched])
+    equals = judge.not_worse(searched)
+    chosen = equals[
+        knee([better * judge.scores[f.name] for f in equals], [medians[f.name] for f in equals])
     ]
-    sealed: Dataset | None = None
-    sealed_outputs: dict[str, NDArray[np.float32]] = {}
     if complete:
         step("opening the sealed test part, once")
-        sealed = parts.sealed.open()
-        sealed_outputs = {f.name: outputs(f.runner, sealed.given) for f in kept}
+        judge.open(parts.sealed, kept)
     suffix = registry.part("exporter", job.exporter).SUFFIX
-    _write(folder / ARTEFACTS, searched, suffix)
-    judge = _Judge(problem, job.seed, parts.val, sealed, sealed_outputs)
-    models = tuple(judge.model(f, latencies[f.name], suffix) for f in kept)
+    artefacts = {f.name: f"{ARTEFACTS}/{f.name}{suffix}" for f in searched}
+    (folder / ARTEFACTS).mkdir(exist_ok=True)
+    for f in searched:
+        files.replace(folder / artefacts[f.name], f.artefact)
+    models = tuple(judge.model(f, latencies[f.name], artefacts.get(f.name)) for f in kept)
     return Results(
         task=task.name,
         title=task.title,
@@ -113,11 +107,12 @@ def conclude(
         models=models,
         trials=tuple(_told(t, o, medians, reference_ms) for t, o in trials),
         chosen=chosen.name,
-        reason=_reason(models, chosen.name, task.score, better),
+        contenders=tuple(f.name for f in equals),
+        reason=_reason(models, chosen.name, [f.name for f in equals], task.score, better),
         data=(("data", parts.train.description), *parts.facts, *_notes(parts.train)),
         run=(*facts, *(("not exported", text) for text in failures)),
         complete=complete,
-        comparisons=judge.comparisons(models, task.score),
+        comparisons=judge.comparisons(models),
         resampled_by="sample" if parts.train.groups is None else "patient",
         metrics=dict(problem.metrics),
         errors=tuple(sorted(problem.errors)),
@@ -142,81 +137,14 @@ def metadata(job: Job, parts: Parts) -> dict[str, str]:
     }
 
 
-class _Judge:
-    """Scores every model on one set of bootstrap draws a part, so that any two can be paired."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        seed: int,
-        val: Dataset,
-        sealed: Dataset | None,
-        sealed_outputs: Mapping[str, NDArray[np.float32]],
-    ) -> None:
-        self._problem, self._val = problem, val
-        self._val_draws = intervals.weights(len(val), val.groups, seed)
-        self._sealed: dict[str, intervals.Scored] = {}
-        if sealed is not None:
-            draws = intervals.weights(len(sealed), sealed.groups, seed + 1)
-            self._sealed = {
-                name: intervals.Scored.of(problem, given, sealed.truth, draws)
-                for name, given in sealed_outputs.items()
-            }
-
-    def model(self, f: Finalist, known: latency.Latency, suffix: str) -> Model:
-        """A finalist as the report shows it."""
-        scored = intervals.Scored.of(self._problem, f.validation, self._val.truth, self._val_draws)
-        return Model(
-            name=f.name,
-            origin=f.origin,
-            trial=f.trial,
-            family=f.family,
-            validation=_intervals(scored),
-            sealed=_intervals(self._sealed.get(f.name)),
-            costs={
-                "latency_ms": known.median_ms,
-                "latency_p95_ms": known.p95_ms,
-                "latency_relative": known.relative,
-                **f.costs,
-            },
-            artefact=f"{ARTEFACTS}/{f.name}{suffix}" if f.origin == SEARCH else None,
-            verified=None
-            if f.max_difference is None
-            else {"max_difference": f.max_difference, "samples": len(f.validation)},
-            config=f.config,
-        )
-
-    def comparisons(self, models: tuple[Model, ...], score: str) -> tuple[Comparison, ...]:
-        """Every model of the front against every baseline on the sealed part, paired."""
-        if not self._sealed:
-            return ()
-        return tuple(
-            Comparison(
-                model=ours.name,
-                baseline=other.name,
-                difference=Interval(
-                    *self._sealed[ours.name].minus(self._sealed[other.name], score)
-                ),
-                speedup=other.costs["latency_ms"] / ours.costs["latency_ms"],
-            )
-            for ours in models
-            for other in models
-            if ours.origin == SEARCH and other.origin != SEARCH
-        )
-
-
-def _intervals(scored: intervals.Scored | None) -> dict[str, Interval]:
-    if scored is None:
-        return {}
-    return {name: Interval(*bounds) for name, bounds in scored.intervals().items()}
-
-
 def _examples(problem: Problem, val: Dataset, chosen: Finalist) -> tuple[Example, ...]:
     shown = problem.shown(chosen.validation, val.truth, val.sample.target)
     return pictures.draw(val, shown)
 
 
-def _reason(models: tuple[Model, ...], chosen: str, score: str, better: float) -> str:
+def _reason(
+    models: tuple[Model, ...], chosen: str, contenders: list[str], score: str, better: float
+) -> str:
     """What the choice gives, and what the most accurate model would add."""
     searched = [m for m in models if m.origin == SEARCH]
     it = next(m for m in searched if m.name == chosen)
@@ -224,13 +152,16 @@ def _reason(models: tuple[Model, ...], chosen: str, score: str, better: float) -
     value, latency_ms = it.validation[score].value, it.costs["latency_ms"]
     gives = f"validation {metric_label(score, inline=True)} {value:.3f} at {latency_ms:.3f} ms"
     if best is it:
-        return f"{it.name}, the most accurate model of a front without a clear knee: {gives}."
+        alone = "all faster ones are significantly worse" if len(searched) > 1 else "the only one"
+        why = alone if len(contenders) == 1 else "no clear knee among those that come close"
+        return f"{it.name}, the most accurate model of the front ({why}): {gives}."
     factor = best.costs["latency_ms"] / latency_ms
     price = f"for {factor:.1f} times the latency"
     if f"{factor:.1f}" == "1.0":
         price = "at about the same latency"
     return (
-        f"{it.name}, the knee of the front: {gives}; the most accurate, {best.name}, has "
+        f"{it.name}, the knee among the {len(contenders)} models not significantly worse than the "
+        f"best: {gives}; the most accurate, {best.name}, has "
         f"{best.validation[score].value:.3f} {price}."
     )
 
@@ -280,9 +211,3 @@ def nothing_fits(limits: Mapping[str, float], seen: list[Mapping[str, float]]) -
 
 def _notes(data: Dataset) -> Facts:
     return (("note", note) for note in data.notes)
-
-
-def _write(folder: Path, finalists: Iterable[Finalist], suffix: str) -> None:
-    folder.mkdir(exist_ok=True)
-    for f in finalists:
-        files.replace(folder / f"{f.name}{suffix}", f.artefact)

@@ -47,10 +47,11 @@ class Scored:
         weights_RN: NDArray[np.float64],
     ) -> "Scored":
         """What these outputs score, with the draws' weights from `weights`."""
-        values = problem.scores(outputs, truth)
+        once = np.ones((1, len(truth)))
+        scores = problem.scores(outputs, truth, np.concatenate([once, weights_RN]))
         return cls(
-            {name: float(value[0]) for name, value in values.items()},
-            problem.scores(outputs, truth, weights_RN),
+            {name: float(values[0]) for name, values in scores.items()},
+            {name: values[1:] for name, values in scores.items()},
         )
 
     def intervals(self) -> dict[str, tuple[float, float, float]]:

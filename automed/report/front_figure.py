@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from automed.front import knee
 from automed.report import labels
 from automed.report.drawing import (
     BASELINE_COLOUR,
@@ -282,6 +281,7 @@ def _label(model: Model, best: Sequence[Model], results: Results, axes: _Axes) -
     if model.name != results.chosen or model not in best:
         value = model.validation[results.score].value
         return model.name if axes.shows(value) else f"{model.name} ({value:.3f})"
-    scores = [results.sign * m.validation[results.score].value for m in best]
-    at_knee = best[knee(scores, [m.costs["latency_ms"] for m in best])] is model
-    return f"{model.name}, the knee" if at_knee and len(best) > 2 else f"{model.name}, chosen"
+    among = [m for m in best if m.name in results.contenders]
+    scores = [results.sign * m.validation[results.score].value for m in among]
+    is_knee = len(among) > 2 and model is not among[scores.index(max(scores))]
+    return f"{model.name}, the knee" if is_knee else f"{model.name}, chosen"

@@ -100,7 +100,9 @@ class Results:
         trials: One mapping a trial: number, name, origin, family, config, state, scores, costs,
             violations, failure, epochs, curve, seconds (as Outcome.facts gives them).
         chosen: Name of the model to take; None when there is none.
-        reason: Why, in one sentence.
+        contenders: Models of the front that are not significantly worse than its most accurate on
+            the validation part, paired; the choice is among them.
+        reason: Why that one, in one sentence.
         data: (label, text) facts on the data and its split.
         run: (label, text) facts on the run: versions, seed, devices, times.
         complete: Whether the search spent its budget; False after an interruption.
@@ -126,6 +128,7 @@ class Results:
     data: tuple[tuple[str, str], ...]
     run: tuple[tuple[str, str], ...]
     complete: bool = True
+    contenders: tuple[str, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     resampled_by: str = "patient"
     metrics: Mapping[str, str] = field(default_factory=dict)
@@ -204,6 +207,7 @@ class Results:
             data=data,
             run=run,
             comparisons=comparisons,
+            contenders=tuple(raw.pop("contenders")),
             errors=tuple(raw.pop("errors")),
             examples=tuple(Example(**e) for e in raw.pop("examples")),
             **raw,

@@ -48,7 +48,7 @@ def test_interval_lies_around_the_value_of_every_metric():
     exact = PROBLEM.scores(outputs, labels)
     assert set(found) == set(PROBLEM.metrics)
     for name, (value, low, high) in found.items():
-        assert value == exact[name][0]
+        assert value == pytest.approx(exact[name][0])
         assert 0 <= low < value < high <= 1
         assert high - low < 0.35
 

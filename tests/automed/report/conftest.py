@@ -181,8 +181,8 @@ def results() -> Results:
         models=tuple(models),
         trials=tuple(baselines + searched),
         chosen=chosen,
-        reason=f"{chosen} is the knee of the front: beyond it each further point of AUC costs "
-        "more than it is worth in latency.",
+        reason=f"{chosen}, the knee among the 4 models not significantly worse than the best: "
+        "validation AUC 0.913 at 0.810 ms; the most accurate has 0.921 for 2.0 times the latency.",
         data=(
             ("Images", "2,400 patches of 64 by 64, one channel"),
             ("Patients", "600 (simulated)"),
@@ -197,6 +197,7 @@ def results() -> Results:
             ("Versions", "torch 2.13.0, onnxruntime 1.31.1, optuna 5.0.0"),
             ("Wall time", "14 min 20 s"),
         ),
+        contenders=tuple(m.name for m in models[2:6]),
         comparisons=tuple(
             Comparison(
                 model=chosen,
@@ -223,6 +224,7 @@ def empty(results: Results) -> Results:
         models=(),
         trials=(),
         chosen=None,
+        contenders=(),
         comparisons=(),
         reason="Nothing was trained before the interruption.",
         complete=False,
@@ -287,6 +289,7 @@ def errors(results: Results) -> Results:
             }
             for t in results.trials
         ),
+        contenders=(),
         comparisons=(),
         examples=tuple(replace(e, outlined=True) for e in results.examples),
     )
