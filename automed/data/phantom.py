@@ -70,7 +70,7 @@ class Cut:
         }
 
 
-PATCHES = Cut(what="lung-CT patches", size=(32, 32), num_patients=200, per_patient=10)
+PATCHES = Cut(what="lung-CT patches", size=(32, 32), num_patients=160, per_patient=10)
 VOLUMES = Cut(what="lung-CT volumes", size=(16, 24, 24), num_patients=150, per_patient=4)
 CUTS = {"phantom:lung-ct": PATCHES, "phantom:lung-ct-3d": VOLUMES}
 
@@ -81,7 +81,7 @@ _SOURCES = (__file__, thorax.__file__, candidates.__file__)
 
 def generate(
     seed: int = 0,
-    num_patients: int = 200,
+    num_patients: int = 160,
     patches_per_patient: int = 10,
     *,
     cut: Cut = PATCHES,
