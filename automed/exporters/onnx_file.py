@@ -4,10 +4,9 @@ import functools
 import hashlib
 import io
 import logging
-import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +28,18 @@ def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, 
     Weights are inside, and neither stack traces nor local paths: the file tells nothing of the
     machine it was made on.
     """
-    _reuse_operator_table()
-    _lock_progress_bars_within_the_process()
-    model = model.cpu().eval()
+    buffer: Any = io.BytesIO()
     with _quiet():
-        program: Any = torch.onnx.export(
-            model,
+        torch.onnx.export(
+            model.cpu().eval(),
             tuple(torch.zeros(1, *spec.shape) for spec in inputs),
+            buffer,
             input_names=[spec.name for spec in inputs],
             output_names=list(model.output_names),
             opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
+            dynamo=False,  # traced: ten times faster, see studies/benchmarks/lowering.py
         )
-    proto: onnx.ModelProto = program.model_proto
+    proto = onnx.load_from_string(buffer.getvalue())
     _anonymise(proto)
     proto.producer_name = "automed"
     proto.producer_version = metadata.get("automed", "")
@@ -124,34 +121,6 @@ def _anonymise(proto: onnx.ModelProto) -> None:
     del proto.graph.metadata_props[:]
     proto.graph.doc_string = proto.doc_string = ""
     proto.graph.name = "automed"
-
-
-@functools.cache
-def _reuse_operator_table() -> None:
-    """Build PyTorch's table of ONNX operators once a process: it takes over half of an export.
-
-    The exporter parses some 500 function sources anew at each call. Where a release renames the
-    private constructor, exports are slower and nothing else changes.
-    """
-    from torch.onnx._internal.exporter import _registration
-
-    table: Any = getattr(_registration, "ONNXRegistry", None)
-    build = getattr(getattr(table, "from_torchlib", None), "__func__", None)
-    if table is not None and build is not None:
-        cached: Any = functools.cache(build)
-        table.from_torchlib = classmethod(cached)
-
-
-@functools.cache
-def _lock_progress_bars_within_the_process() -> None:
-    """PyTorch's tracer opens a tqdm bar, whose own lock is a semaphore of the whole machine.
-
-    A worker that is told to leave at once would leave that behind.
-    """
-    with suppress(ImportError):
-        from tqdm import tqdm
-
-        tqdm.set_lock(threading.RLock())
 
 
 @contextmanager
