@@ -27,6 +27,7 @@ class Case:
     """One data set: where it lies, how long it is searched, what others report on its test part.
 
     Attributes:
+        task: The task searched, which knows the augmentation that fits the images.
         file: Path below the shared data.
         trials: Architectures.
         epochs: Epochs of each.
@@ -34,6 +35,7 @@ class Case:
         published: Name to (test AUC, test accuracy), from Yang et al. 2023, MedMNIST v2.
     """
 
+    task: str
     file: str
     trials: int
     epochs: int
@@ -44,6 +46,7 @@ class Case:
 SMALL = ("logistic-regression", "random-forest", "cnn5")
 CASES = {
     "luna16": Case(
+        task="lung-ct",
         file="luna16_patches2d/luna16_patches2d_trainval.npz",
         trials=32,
         epochs=18,
@@ -51,6 +54,7 @@ CASES = {
         published={},
     ),
     "pneumoniamnist": Case(
+        task="chest-xray",
         file="medmnist/pneumoniamnist.npz",
         trials=20,
         epochs=10,
@@ -62,6 +66,7 @@ CASES = {
         },
     ),
     "breastmnist": Case(
+        task="breast-ultrasound",
         file="medmnist/breastmnist.npz",
         trials=30,
         epochs=40,
@@ -97,7 +102,7 @@ def searched(case: Case, shared: Path, folder: Path) -> Run:
         if (folder / STUDY_FILE).is_file():
             return resume(folder, watch=screen)
         return automed.search(
-            "lung-ct",
+            case.task,
             shared / case.file,
             out=folder,
             trials=case.trials,
