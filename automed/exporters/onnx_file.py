@@ -37,7 +37,7 @@ def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, 
             input_names=[spec.name for spec in inputs],
             output_names=list(model.output_names),
             opset_version=OPSET,
-            dynamo=False,  # traced: ten times faster, see studies/benchmarks/lowering.py
+            dynamo=False,  # traced: far faster, see studies/benchmarks/lowering.py
         )
     proto = onnx.load_from_string(buffer.getvalue())
     _anonymise(proto)

@@ -118,8 +118,10 @@ def compare(results: "Results", model: "Model", baseline: "Model") -> tuple[str,
 
 
 def _speed(ratio: float) -> str:
-    word = "faster" if ratio >= 1 else "slower"
-    return f"{significant(max(ratio, 1 / ratio), 2)}\u00d7 {word}"
+    factor = significant(max(ratio, 1 / ratio), 2)
+    if factor == "1":
+        return "as fast"
+    return f"{factor}\u00d7 {'faster' if ratio > 1 else 'slower'}"
 
 
 def _scaled(value: float, units: dict[str, float]) -> str | None:

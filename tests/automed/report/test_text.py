@@ -42,6 +42,8 @@ def test_a_comparison_is_told_with_its_paired_interval(results: Results) -> None
     interval = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] AUC, sealed test"
     resnet18 = next(m for m in results.baselines if m.name == "resnet18")
     assert text.compare(results, model, resnet18) == ("4.6\u00d7 faster", interval)
+    alike = replace(results, comparisons=(replace(given, speedup=0.99),))
+    assert text.compare(alike, model, resnet18)[0] == "as fast"
     sealed = replace(
         results, comparisons=(), models=tuple(replace(m, sealed={}) for m in results.models)
     )
