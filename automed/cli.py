@@ -316,6 +316,27 @@ def list_parts(
             print(f"{'  ' if what is None else ''}{name:<{width}}  {text}".rstrip())
 
 
+@app.command(epilog="Example: automed init my-task --problem segmentation --data patches.npz")
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the task; the file is NAME.yaml.")],
+    data: Annotated[str, typer.Option(help="Your data, as `automed search` takes it.")],
+    problem: Annotated[str, typer.Option(help="See `automed list problems`.")] = "classification",
+    keys: Annotated[
+        str | None,
+        typer.Option(help="Roles of arrays or columns, as `automed search` takes them."),
+    ] = None,
+) -> None:
+    """Write a task file for your own data, with comments, that can be searched as it is."""
+    from automed import draft, quantities
+
+    path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
+    pairs = quantities.pairs(keys)
+    task = draft.write(path, problem, data, pairs)
+    told = f" --keys {keys}" if pairs else ""
+    print(f"{path}: {task.problem}, scored by {task.score}, families {', '.join(task.families)}")
+    print(f"Change it as you like, then: automed search --task {path}{told}")
+
+
 @app.command(epilog="Example: automed doctor")
 def doctor() -> None:
     """Show what is installed, which devices are seen and where caches lie."""

@@ -8,7 +8,7 @@ import time
 import pandas as pd
 import pytest
 
-COMMANDS = ("search", "resume", "report", "export", "predict", "list", "doctor")
+COMMANDS = ("search", "resume", "report", "export", "predict", "list", "init", "doctor")
 FILES = ("report.html", "pareto.csv", "trials.csv", "model-card.md", "results.json", "study.db")
 
 
