@@ -30,6 +30,7 @@ ROWS: dict[str, dict[str, str]] = {
     "problem": {
         "classification": "automed.problems.classification",
         "segmentation": "automed.problems.segmentation",
+        "detection": "automed.problems.detection",
     },
     "recipe": {
         "gradient": "automed.training.recipes.gradient",
