@@ -39,6 +39,7 @@ ROWS: dict[str, dict[str, str]] = {
     },
     "format": {
         "phantom": "automed.data.phantom",
+        "phantom-slices": "automed.data.slices",
         "demo": "automed.data.demo",
         "npz": "automed.data.npz",
         "table": "automed.data.table",

@@ -53,6 +53,16 @@ class Answer:
     labels: NDArray[np.uint8] | None = None
     points: NDArray[Any] | None = None
 
+    def objects(self) -> list[dict[str, Any]]:
+        """Centre, radius and score of every object, in plain values."""
+        rows = [] if self.points is None else self.points.tolist()
+        return [{"centre": row[:-2], "radius": row[-2], "score": row[-1]} for row in rows]
+
+    def plain(self) -> dict[str, Any]:
+        """All but the map, in plain values."""
+        objects = {} if self.points is None else {"objects": self.objects()}
+        return {**self.values, **objects}
+
 
 class Problem(Protocol):
     """One kind of task. Metrics work on what the exported graph returns, as NumPy arrays."""

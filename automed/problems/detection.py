@@ -69,7 +69,7 @@ class Detection:
 
         Source: FROC score: Setio et al. 2017, LUNA16, arXiv:1612.08012.
         """
-        ranked = _Ranked.of(_Hits.of(outputs, truth))
+        ranked = _Ranked.of(Hits.of(outputs, truth))
         weights_RN = np.ones((1, len(truth))) if weights is None else weights
         found_RF = np.stack([ranked.sensitivities(weights_N) for weights_N in weights_RN])
         return {
@@ -86,7 +86,7 @@ class Detection:
         An image without an object in which nothing is found has none.
         """
         del target
-        hits = _Hits.of(outputs, truth)
+        hits = Hits.of(outputs, truth)
         sure_NK = hits.scores >= SURE
         true_N, found_N = hits.there.sum(1), (hits.first & sure_NK).sum(1)
         false_N = sure_NK.sum(1) - found_N
@@ -108,11 +108,12 @@ class Detection:
         del target
         listed = (outputs["centres"][0], outputs["radii"][0, :, None], outputs["scores"][0, :, None])
         points = np.concatenate(listed, axis=1)
-        return Answer(points=points[points[:, -1] >= SURE])
+        sure = points[points[:, -1] >= SURE]
+        return Answer(values={"found": float(len(sure))}, points=sure)
 
 
 @dataclass(frozen=True)
-class _Hits:
+class Hits:
     """What the lists (N, K) of some images have to do with their true objects (N, M).
 
     Attributes:
@@ -130,7 +131,7 @@ class _Hits:
     first: Bools
 
     @classmethod
-    def of(cls, outputs: NDArray[Any], truth: NDArray[Any]) -> "_Hits":
+    def of(cls, outputs: NDArray[Any], truth: NDArray[Any]) -> "Hits":
         """From maps and points."""
         import torch
 
@@ -177,7 +178,7 @@ class _Ranked:
     first: Bools
 
     @classmethod
-    def of(cls, hits: _Hits) -> "_Ranked":
+    def of(cls, hits: Hits) -> "_Ranked":
         """In one sort for all that is asked later."""
         best = np.where(hits.hit, hits.scores[..., None], 0).max(axis=1)
         is_false = (hits.scores > 0) & ~hits.hit.any(axis=2)
