@@ -66,9 +66,7 @@ class Detector(SkipFamily):
             shortcut: nn.Module = nn.Identity()
         else:
             shortcut = layers.pointwise(inputs, outputs, active=False)
-        return Residual(
-            nn.Sequential(*branch, layers.attend(outputs)), shortcut, layers.activate()
-        )
+        return Residual(nn.Sequential(*branch, layers.attend(outputs)), shortcut, layers.activate())
 
 
 FAMILY = Detector

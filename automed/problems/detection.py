@@ -12,7 +12,6 @@ from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from automed.problems.heat_map import HeatMapLoss
 
@@ -106,7 +105,11 @@ class Detection:
     def answer(self, outputs: Mapping[str, NDArray[Any]], target: TargetSpec) -> Answer:
         """The sure objects, strongest first."""
         del target
-        listed = (outputs["centres"][0], outputs["radii"][0, :, None], outputs["scores"][0, :, None])
+        listed = (
+            outputs["centres"][0],
+            outputs["radii"][0, :, None],
+            outputs["scores"][0, :, None],
+        )
         points = np.concatenate(listed, axis=1)
         sure = points[points[:, -1] >= SURE]
         return Answer(values={"found": float(len(sure))}, points=sure)

@@ -7,7 +7,7 @@ from torch import nn
 from automed import registry
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 
-FAMILIES = [n for n in registry.names("family") if "deep_supervision" in registry.family(n).space()]
+FAMILIES = [n for n in registry.names("family") if "segmentation" in registry.family(n).problems]
 every_family = pytest.mark.parametrize("name", FAMILIES)
 
 
