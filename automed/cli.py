@@ -232,7 +232,7 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """What a model says: class probabilities, or a label map; needs no PyTorch."""
+    """What a model says: class probabilities, a label map or objects; needs no PyTorch."""
     from automed import quantities
     from automed.data import label_map, pixels
     from automed.errors import DataError
@@ -265,12 +265,15 @@ def predict(
             file=sys.stderr,
         )
     if as_json:
-        print(json.dumps({name: dict(answer.values) for name, answer in told.items()}, indent=1))
+        print(json.dumps({name: answer.plain() for name, answer in told.items()}, indent=1))
         return
     for name, answer in told.items():
         ranked = sorted(answer.values.items(), key=lambda pair: -pair[1])
         shown = (f"{k} {significant(v) if has_map else f'{v:.3f}'}" for k, v in ranked)
         print("  ".join([name, *shown]))
+        for found in answer.objects():
+            centre = ", ".join(significant(x) for x in found["centre"])
+            print(f"  centre {centre}  radius {found['radius']:.1f}  score {found['score']:.3f}")
     if has_map and out is None:
         print("shares of the image; --out mask.nii.gz (or .png) writes the map", file=sys.stderr)
     print(card.notice, file=sys.stderr)

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from automed import registry
@@ -116,7 +116,8 @@ def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed"
     from automed.exporters.deployed import Deployed
 
     problem = registry.part("problem", task.problem).PROBLEM
-    return Deployed(network, sample.inputs, problem.finish, problem.outputs)
+    finish = partial(problem.finish, sample=sample)
+    return Deployed(network, sample.inputs, finish, problem.outputs)
 
 
 def memo_key(graph: str, exporter: str, name: str = "") -> str:

@@ -30,6 +30,7 @@ ROWS: dict[str, dict[str, str]] = {
     "problem": {
         "classification": "automed.problems.classification",
         "segmentation": "automed.problems.segmentation",
+        "detection": "automed.problems.detection",
     },
     "recipe": {
         "gradient": "automed.training.recipes.gradient",
@@ -38,6 +39,7 @@ ROWS: dict[str, dict[str, str]] = {
     },
     "format": {
         "phantom": "automed.data.phantom",
+        "phantom-slices": "automed.data.slices",
         "demo": "automed.data.demo",
         "npz": "automed.data.npz",
         "table": "automed.data.table",

@@ -169,4 +169,4 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
     return task
 
 
-CLASSICAL = ("logistic-regression", "random-forest", "threshold")
+CLASSICAL = ("logistic-regression", "random-forest", "threshold", "blob-detector")

@@ -75,6 +75,16 @@ class Layers:
             *self._norm(channels, True),
         )
 
+    def stem(self, kind: str, inputs: int, outputs: int) -> nn.Sequential:
+        """What an image meets first: "stride4" is a 7x7 convolution and max pooling.
+
+        "stride2" and "full" are a 3x3 convolution.
+        """
+        if kind == "stride4":
+            conv = self.conv(inputs, outputs, 7, stride=2)
+            return nn.Sequential(conv, self.pool("max", stride=2))
+        return self.conv(inputs, outputs, 3, stride={"stride2": 2, "full": 1}[kind])
+
     def pool(self, kind: str, *, stride: int) -> nn.Module:
         """Pooling over 3 pixels an axis; kind is "max" or "avg".
 

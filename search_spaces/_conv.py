@@ -73,7 +73,7 @@ class ConvFamily(Convolutional):
             OrderedDict(
                 scale=own_scale(sample.image),
                 resize=self._resize(sample.image.size),
-                stem=self._stem(layers, sample.image.channels),
+                stem=layers.stem(self.stem, sample.image.channels, self.channels(0)),
                 body=body,
                 pool=GlobalMean(),
                 dropout=nn.Dropout(self.dropout),
@@ -99,10 +99,3 @@ class ConvFamily(Convolutional):
             return nn.Identity()
         small = tuple(round(s * self.resolution) for s in size)
         return nn.Upsample(small, mode=LINEAR[len(size)])
-
-    def _stem(self, layers: Layers, image_channels: int) -> nn.Module:
-        if self.stem == "stride4":
-            conv = layers.conv(image_channels, self.channels(0), 7, stride=2)
-            return nn.Sequential(conv, layers.pool("max", stride=2))
-        stride = {"stride2": 2, "full": 1}[self.stem]
-        return layers.conv(image_channels, self.channels(0), 3, stride=stride)

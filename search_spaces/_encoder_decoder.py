@@ -1,4 +1,4 @@
-"""The frame that networks for masks share: features down to a coarse stage and back up."""
+"""The frame that networks for maps share: features down to a coarse stage and back up."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -36,9 +36,10 @@ class EncoderDecoderFamily(Convolutional):
     """
 
     def build(self, sample: SampleSpec) -> nn.Module:
-        """The untrained network: windowed image (N, C, *size) in, logits (N, K, *size) out."""
+        """The untrained network: windowed image (N, C, *size) in, logits (N, K, *grid) out."""
         layers = self.layers(sample.dims, self.norm)
-        stages = min(self.stages, min(sample.image.size).bit_length() - 1)
+        finest = -(-min(sample.image.size) // self.stride)
+        stages = min(self.stages, finest.bit_length() - 1)
         encoders, inputs = [], sample.image.channels
         for stage in range(stages):
             encoders.append(self.encoder(layers, stage, inputs))
@@ -52,6 +53,11 @@ class EncoderDecoderFamily(Convolutional):
             heads.append(Conv["conv", sample.dims](inputs, sample.target.channels, 1))
         heads = heads[::-1] if self.deep_supervision else heads[-1:]
         return EncoderDecoder(encoders, joins, decoders, heads)
+
+    @property
+    def stride(self) -> int:
+        """Pixels an axis of a cell of the finest grid, the one that is answered on."""
+        return 1
 
     @abstractmethod
     def encoder(self, layers: Layers, stage: int, inputs: int) -> nn.Module:
@@ -83,7 +89,7 @@ class SkipFamily(EncoderDecoderFamily):
 
 
 class EncoderDecoder(nn.Module):
-    """Logits (N, K, *size); while training with several heads a list, the finest first."""
+    """Logits (N, K, *grid); while training with several heads a list, the finest first."""
 
     def __init__(
         self,

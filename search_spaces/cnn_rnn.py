@@ -47,7 +47,7 @@ class CNNRNN(VGG):
             OrderedDict(
                 scale=own_scale(image),
                 resize=self._resize(image.size[-layers.dims :]),
-                stem=self._stem(layers, image.channels),
+                stem=layers.stem(self.stem, image.channels, self.channels(0)),
                 body=body,
             )
         )

@@ -1,6 +1,7 @@
 """U-Nets: what the encoder saw is handed to the decoder at every resolution."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -19,6 +20,8 @@ class UNet(SkipFamily):
     Source: Ronneberger et al. 2015, arXiv:1505.04597; volumes: Cicek et al. 2016,
     arXiv:1606.06650.
     """
+
+    problems: ClassVar[tuple[str, ...]] = ("segmentation", "detection")
 
     residual: bool = choice(False, True)
     """Whether every stage adds to its input."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automed.baselines import classifiers, threshold
+from automed.baselines import blobs, classifiers, threshold
 from automed.data.dataset import Dataset
 from automed.errors import UnknownNameError
 
@@ -10,6 +10,7 @@ FITS: Mapping[str, Callable[[Dataset, int], bytes]] = {
     "logistic-regression": classifiers.logistic_regression,
     "random-forest": classifiers.random_forest,
     "threshold": threshold.threshold,
+    "blob-detector": blobs.blob_detector,
 }
 """Every name of `automed.task.CLASSICAL` and what fits it; problems say which can answer them."""
 

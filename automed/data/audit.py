@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automed.data.dataset import Array, Dataset
 from automed.errors import DataError
@@ -30,6 +31,8 @@ def audit(dataset: Dataset) -> None:
             _check_labels(dataset.targets[target.name], target.classes)
         if target.kind == "mask":
             _check_masks(dataset.targets[target.name], dataset.images)
+        if target.kind == "points":
+            _check_points(dataset.targets[target.name].astype(np.float64), dataset.images)
     _check_patients(dataset)
 
 
@@ -136,6 +139,31 @@ def _check_masks(masks: Array, images: Array) -> None:
         )
     if not masks.any():
         raise DataError("every mask is empty; there is nothing to learn from: check their values")
+
+
+def _check_points(points: NDArray[np.float64], images: Array) -> None:
+    """Centre per axis and radius of each object; rows of NaN are none."""
+    there = ~np.isnan(points).all(axis=-1)
+    centres, radii = points[..., :-1], points[..., -1]
+    size = np.array(images.shape[2:])
+    with np.errstate(invalid="ignore"):
+        outside = ((centres < -0.5) | (centres > size - 0.5)).any(axis=-1)
+        wrong = {
+            "NaN or Inf beside numbers": there & ~np.isfinite(points).all(axis=-1),
+            f"a centre outside the image of {'x'.join(map(str, size))}": there & outside,
+            "a radius of 0 or less": there & (radii <= 0),
+        }
+    for what, bad in wrong.items():
+        rows = np.flatnonzero(bad.any(axis=1)).tolist()
+        if rows:
+            more = ", ..." if len(rows) > _SHOWN else ""
+            raise DataError(
+                f"{int(bad.sum()):,} points have {what} (rows {', '.join(map(str, rows[:_SHOWN]))}"
+                f"{more}); a point is a centre per axis, in the order of the image's axes and in "
+                "pixels from 0, and a radius above 0; rows of NaN stand for none: mend these"
+            )
+    if not there.any():
+        raise DataError("no image has any point; there is nothing to learn from: check the points")
 
 
 def _check_patients(dataset: Dataset) -> None:

@@ -79,11 +79,15 @@ def paint_nodule(slab: Slab, rng: Generator, at: Vector, *, radius_mm: float) ->
     slab.paint(distance, hu, edge_mm=rng.uniform(0.9, 1.6), nodule=True)
 
 
+def draw_radius(rng: Generator) -> float:
+    """The radius of a nodule in mm."""
+    low, high = NODULE_DIAMETER_MM
+    return float(np.clip(NODULE_MEDIAN_MM * np.exp(rng.normal(0.0, 0.36)), low, high)) / 2
+
+
 def nodule_scene(slab: Slab, rng: Generator, patient: Patient) -> None:
     """Paint a patch with a nodule near its centre."""
-    low, high = NODULE_DIAMETER_MM
-    diameter = float(np.clip(NODULE_MEDIAN_MM * np.exp(rng.normal(0.0, 0.36)), low, high))
-    radius = diameter / 2
+    radius = draw_radius(rng)
     at = np.array([0.0, 0.0, rng.uniform(-0.5, 0.5) * radius])
     tubes = background_vessels(rng, patient)
     if rng.uniform() < 0.25:

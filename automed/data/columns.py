@@ -28,7 +28,11 @@ GROUP_NAMES = (
 )
 """Names under which files keep who (or what scan) an image is of, the widest first."""
 
-ROLE_OF_TARGET: Mapping[TargetKind, str] = {"label": "labels", "mask": "masks"}
+ROLE_OF_TARGET: Mapping[TargetKind, str] = {
+    "label": "labels",
+    "mask": "masks",
+    "points": "points",
+}
 INPUTS = ("images", "signals", "table")
 _PART_OF = {
     "train": "train",
@@ -51,8 +55,10 @@ class Columns:
         images: Signals, images or volumes (N, C, *size) in raw units, or None.
         table: Clinical variables (N, F), or None; a sample has at least one of the two.
         labels: (N,) whole numbers or words; negative, NaN or empty means no label. None where
-            the target is a mask.
+            the target is none.
         masks: (N, 1, *size) whole numbers, 0 for background, or None.
+        points: (N, M, dims + 1) centre per axis and radius of objects, in pixels, rows of NaN
+            where an image has fewer; or None.
         groups: (N,) ids of patients, of any kind, or None.
         split: (N,) names of parts, or None.
         classes: Class names as given, in the order of their numbers; empty if not given.
@@ -64,6 +70,7 @@ class Columns:
     table: Array | None = None
     labels: Array | None = None
     masks: Array | None = None
+    points: Array | None = None
     groups: Array | None = None
     split: Array | None = None
     classes: tuple[str, ...] = ()
@@ -147,7 +154,7 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         DataError: Columns differ in length, or a column makes no sense.
     """
     lengths = _require_one_length(columns, source)
-    rows = np.arange(lengths["labels" if columns.masks is None else "masks"])
+    rows = np.arange(next(iter(lengths.values())))
     notes = list(columns.notes)
     split = None
     if columns.split is not None:
@@ -156,6 +163,7 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         if len(rows) < len(split):
             notes.append(f"{len(split) - len(rows):,} rows of no part (train, val, test) left out")
     truth: Array
+    classes: tuple[str, ...] = ()
     if columns.labels is not None:
         labels, classes = _encode_labels(columns.labels[rows], columns.classes, source)
         labelled = labels >= 0
@@ -163,6 +171,10 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
             notes.append(f"{(~labelled).sum():,} of {len(labels):,} rows left out: no label")
         rows = rows[labelled]
         target, truth = TargetSpec(classes=classes), labels[labelled]
+    elif columns.points is not None:
+        points = _encode_points(columns.points[rows], columns.images, source)
+        target = TargetSpec(name="points", kind="points", values=points.shape[-1] + 1)
+        truth = points
     else:
         assert columns.masks is not None
         masks, classes = _encode_masks(columns.masks[rows], columns.classes, source)
@@ -194,10 +206,16 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         split=None if split is None else split[rows],
         description=(
             f"{len(rows):,} samples of {' and '.join(_in_words(s) for s in specs)}, "
-            f"{len(classes)} classes{' of pixels' if columns.masks is not None else ''}, {form}"
+            f"{_told(target, truth)}, {form}"
         ),
         notes=tuple(notes),
     )
+
+
+def _told(target: TargetSpec, truth: Array) -> str:
+    if target.kind == "points":
+        return f"{np.isfinite(truth[..., -1].astype(np.float32)).sum():,} objects"
+    return f"{len(target.classes)} classes{' of pixels' if target.kind == 'mask' else ''}"
 
 
 def _in_words(spec: InputSpec) -> str:
@@ -213,6 +231,7 @@ def _require_one_length(columns: Columns, source: str) -> Mapping[str, int]:
         "table": columns.table,
         "labels": columns.labels,
         "masks": columns.masks,
+        "points": columns.points,
         "group": columns.groups,
         "split": columns.split,
     }
@@ -286,6 +305,21 @@ def _encode_masks(
             f"{len(names)} class names; give a name to each"
         )
     return np.searchsorted(found, raw).astype(np.uint8), tuple(names)
+
+
+def _encode_points(raw: Array, images: Array | None, source: str) -> NDArray[np.float32]:
+    """Objects of the images, as many rows as the fullest image has, at least one."""
+    wanted = 0 if images is None else images.ndim - 1
+    if raw.dtype.kind not in "iuf" or raw.ndim != 3 or raw.shape[-1] != wanted:
+        raise DataError(
+            f"{source}: points of shape {raw.shape}, {raw.dtype}; allowed are numbers of shape "
+            f"(N,M,{wanted or 'axes+1'}) beside images: centre per axis and radius in pixels, in "
+            "the order of the image's axes, and rows of NaN where an image has fewer than M"
+        )
+    points = raw.astype(np.float32)
+    most = int((~np.isnan(points).all(axis=-1)).sum(axis=1).max(initial=1))
+    first = np.argsort(np.isnan(points).all(axis=-1), axis=1, kind="stable")[:, :most]
+    return np.take_along_axis(points, first[..., None], axis=1)
 
 
 def _encode_words(

@@ -19,6 +19,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "table": ("table",),
     "labels": ("labels",),
     "masks": ("masks",),
+    "points": ("points",),
     "group": GROUP_NAMES,
     "split": ("split",),
     "classes": ("class_names", "classes"),
@@ -51,14 +52,14 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     a second one of 1 or 3 is channels (N, C, D, H, W), or else a last one of 1, 3 or 4.
     Signals: (N, L) or (N, C, L), instead of images. Table: (N, F) numbers, beside or instead of
     images. Labels: (N,) or (N, 1) whole numbers or words; a negative number means no label.
-    Masks: (N, *size) whole numbers, 0 for background.
+    Masks: (N, *size) whole numbers, 0 for background. Points: (N, M, axes + 1), see `Columns`.
 
     Args:
         source: Path of the file.
         keys: Array names by role (see ROLES), where they are not the usual ones. A group may be
             derived ("candidate_index//5000"); "none" means that the file's own group or split is
             not to be used.
-        target: What is to be learnt: labels or masks.
+        target: What is to be learnt: labels, masks or points.
 
     Raises:
         DataError: The file or an array cannot be used.
@@ -101,6 +102,7 @@ def _columns(
         table=_numbers(arrays["table"], source) if "table" in arrays else None,
         labels=_column(arrays["labels"], "labels", source) if target == "label" else None,
         masks=arrays["masks"][:, None] if target == "mask" else None,
+        points=arrays["points"] if target == "points" else None,
         groups=_column(arrays["group"], "group", source) if "group" in arrays else None,
         split=_column(arrays["split"], "split", source) if "split" in arrays else None,
         classes=classes,

@@ -248,6 +248,8 @@ def _facts(dataset: Dataset, codes: Codes) -> list[tuple[str, str]]:
         facts.append(("class share", _class_shares(dataset, codes)))
     if dataset.sample.target.kind == "mask":
         facts.append(("foreground share", _foreground_shares(dataset, codes)))
+    if dataset.sample.target.kind == "points":
+        facts.append(("objects", _objects(dataset, codes)))
     names = [PARTS[code] for code in codes]
     repeated = repeated_images(dataset.images, names)
     if repeated:
@@ -280,5 +282,14 @@ def _foreground_shares(dataset: Dataset, codes: Codes) -> str:
             f"{100 * (dataset.truth[codes == code] == k).mean():.2f} % {name}"
             for k, name in enumerate(classes, start=1)
         )
+        for code, part in enumerate(PARTS)
+    )
+
+
+def _objects(dataset: Dataset, codes: Codes) -> str:
+    """How many objects each part has, and in how many of its images there is none."""
+    there = np.isfinite(dataset.truth[..., -1].astype(np.float64)).sum(axis=1)
+    return "; ".join(
+        f"{part}: {there[codes == code].sum():,}, none in {(there[codes == code] == 0).sum():,}"
         for code, part in enumerate(PARTS)
     )

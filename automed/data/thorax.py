@@ -1,6 +1,9 @@
 """Simulated thorax anatomy, so that the embedded task has images that no patient stands behind."""
 
+import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -141,6 +144,19 @@ class Slab:
         alpha = np.clip(np.float32(0.5) - distance_mm / width, 0.0, 1.0)
         self.hu += alpha * (np.float32(hu) - self.hu)
         self.share += alpha * (np.float32(nodule) - self.share)
+
+    @contextmanager
+    def around(self, at: Vector, reach_mm: float) -> Iterator["Slab"]:
+        """The part of a single slice about a point, which is the origin there; painted back."""
+        across, down = (np.abs(self.points[:, axis] - at[axis]) < reach_mm for axis in (0, 1))
+        rows = np.flatnonzero(across & down)
+        part = copy.copy(self)
+        part.points = self.points[rows] - at.astype(np.float32)
+        part.hu, part.share = self.hu[rows], self.share[rows]
+        part._squared = (part.points**2).sum(axis=1)
+        part._sections = [(-float(at[2]), slice(0, len(rows)))]
+        yield part
+        self.hu[rows], self.share[rows] = part.hu, part.share
 
     def planes(self) -> tuple[Float, Float]:
         """(planes, side, side) densities, and how much of them is the nodule's."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.sample import TargetKind, TargetSpec
+from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,9 @@ class Shown:
         caption: What is true of it and what the model says, in a few words.
         truth: Class number of every place (*size); None where the target is no map.
         answer: The same as the model has it.
+        true_points: Objects (M, dims + 1), centre per axis and radius in pixels; None where the
+            target is no points.
+        found_points: The same as the model has them.
     """
 
     row: int
@@ -31,6 +34,8 @@ class Shown:
     caption: str
     truth: NDArray[Any] | None = None
     answer: NDArray[Any] | None = None
+    true_points: NDArray[Any] | None = None
+    found_points: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +45,23 @@ class Answer:
     Attributes:
         values: A number by its name: a class's probability, or its share of the places.
         labels: Class number of every place (*size); None where the target is no map.
+        points: Objects (F, dims + 2): centre per axis and radius in pixels, then the score;
+            strongest first. None where the target is no points.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
     labels: NDArray[np.uint8] | None = None
+    points: NDArray[Any] | None = None
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Centre, radius and score of every object, in plain values."""
+        rows = [] if self.points is None else self.points.tolist()
+        return [{"centre": row[:-2], "radius": row[-2], "score": row[-1]} for row in rows]
+
+    def plain(self) -> dict[str, Any]:
+        """All but the map, in plain values."""
+        objects = {} if self.points is None else {"objects": self.objects()}
+        return {**self.values, **objects}
 
 
 class Problem(Protocol):
@@ -62,11 +80,11 @@ class Problem(Protocol):
     classical: tuple[str, ...]
     """Baselines without a network that can answer, see automed/baselines."""
 
-    def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
+    def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "nn.Module":
         """A loss of (raw output, truth) that weighs classes by the truth of the training part."""
 
-    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
-        """What the exported graph returns, from the network's raw output."""
+    def finish(self, raw: "torch.Tensor", sample: SampleSpec) -> "tuple[torch.Tensor, ...]":
+        """What the exported graph returns, from the network's raw output for such samples."""
 
     def scores(
         self, outputs: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None
@@ -89,6 +107,19 @@ class Problem(Protocol):
 def sign(problem: Problem, metric: str) -> float:
     """1 where more of a metric is better, -1 where less is."""
     return -1.0 if metric in problem.errors else 1.0
+
+
+def worst_median_best(values_N: NDArray[Any], number: int = 2) -> list[tuple[int, str]]:
+    """Rows of the least, the middle and the largest values, rising, and why; NaN is left out."""
+    ranked = np.argsort(values_N, kind="stable")[: np.isfinite(values_N).sum()].tolist()
+    middle = max(0, (len(ranked) - number) // 2)
+    kinds = {
+        "Worst": ranked[:number],
+        "Median": ranked[middle : middle + number],
+        "Best": ranked[-number:],
+    }
+    titles = {row: title for title, rows in reversed(kinds.items()) for row in rows}
+    return [(row, titles[row]) for row in ranked if row in titles]
 
 
 def weighted_means(

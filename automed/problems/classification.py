@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.problems import Answer, Shown
-from automed.sample import TargetKind, TargetSpec
+from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ class Classification:
         "sensitivity": f"share of positives found at {SPECIFICITY:.0%} specificity, likewise",
     }
 
-    def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
+    def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "nn.Module":
         """Cross-entropy with classes weighted by the square root of their inverse share.
 
         The full inverse would let a handful of rare samples rule the gradient.
@@ -41,13 +41,14 @@ class Classification:
         import torch
         from torch import nn
 
-        weights = class_weights(truth, target)
+        weights = class_weights(truth, sample.target)
         return nn.CrossEntropyLoss(
             torch.tensor(weights, dtype=torch.float32), label_smoothing=smoothing
         )
 
-    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
+    def finish(self, raw: "torch.Tensor", sample: SampleSpec) -> "tuple[torch.Tensor, ...]":
         """Probabilities (N, K) from logits (N, K)."""
+        del sample
         return (raw.softmax(dim=1),)
 
     def scores(

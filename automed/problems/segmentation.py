@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.problems import Answer, Shown, weighted_means
-from automed.sample import TargetKind, TargetSpec
+from automed.problems import Answer, Shown, weighted_means, worst_median_best
+from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-NUM_SHOWN = 2
-"""Samples of each kind for the report."""
 
 
 class Segmentation:
@@ -35,7 +32,7 @@ class Segmentation:
     units: Mapping[str, str] = {"hd95": "pixels"}
     classical = ("threshold",)
 
-    def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
+    def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "nn.Module":
         """Dice plus cross-entropy of masks (N, 1, *size).
 
         Of several outputs (deep supervision), the finest first, each counts half the one before.
@@ -44,7 +41,7 @@ class Segmentation:
         """
         from monai.losses import DeepSupervisionLoss, DiceCELoss
 
-        del truth, target
+        del truth, sample
         loss: nn.Module = DeepSupervisionLoss(
             DiceCELoss(
                 include_background=False,
@@ -56,8 +53,9 @@ class Segmentation:
         )
         return loss
 
-    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
+    def finish(self, raw: "torch.Tensor", sample: SampleSpec) -> "tuple[torch.Tensor, ...]":
         """Probabilities (N, K, *size) and label map (N, *size) from logits."""
+        del sample
         return raw.softmax(dim=1), raw.argmax(dim=1)
 
     def scores(
@@ -75,24 +73,15 @@ class Segmentation:
         """The worst, the median and the best samples by Dice, of those that have a Dice."""
         del target
         dice = _of_samples(_dice, outputs, truth)
-        ranked = np.argsort(dice, kind="stable")[: np.isfinite(dice).sum()].tolist()
-        middle = max(0, (len(ranked) - NUM_SHOWN) // 2)
-        kinds = {
-            "Worst": ranked[:NUM_SHOWN],
-            "Median": ranked[middle : middle + NUM_SHOWN],
-            "Best": ranked[-NUM_SHOWN:],
-        }
-        titles = {row: title for title, rows in reversed(kinds.items()) for row in rows}
         return tuple(
             Shown(
                 row=row,
-                title=titles[row],
+                title=title,
                 caption=f"Dice {dice[row]:.3f}",
                 truth=truth[row, 0],
                 answer=outputs[row].argmax(axis=0),
             )
-            for row in ranked
-            if row in titles
+            for row, title in worst_median_best(dice)
         )
 
     def answer(self, outputs: Mapping[str, NDArray[Any]], target: TargetSpec) -> Answer:

@@ -38,31 +38,38 @@ def draw(data: Dataset, shown: Iterable[Shown]) -> tuple[Example, ...]:
 
 def _example(raw_CS: Array, spec: InputSpec, shown: Shown) -> Example:
     maps = [m for m in (shown.truth, shown.answer) if m is not None]
+    points = [p for p in (shown.true_points, shown.found_points) if p is not None]
     values_CS = in_window(raw_CS[None], spec)[0]
     caption, spacing_mm = shown.caption, spec.spacing_mm or (1.0,) * len(spec.size)
     if len(spec.size) == 3:
-        axis, place = _slice(spec, maps)
+        axis, place = _slice(spec, maps, points)
         caption += f", slice {place + 1} of {spec.size[axis]}"
         values_CS = values_CS.take(place, axis=axis + 1)
         maps = [m.take(place, axis=axis) for m in maps]
+        points = [_cut(p, axis, place) for p in points]
         spacing_mm = spacing_mm[:axis] + spacing_mm[axis + 1 :]
     if len(spec.size) == 1:
         picture = _signal(values_CS, maps)
     else:
         picture = _image(values_CS, maps, spacing_mm)
+        _circles(picture, points, values_CS.shape[1:])
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)
     return Example(
         title=shown.title,
         caption=caption,
         png=base64.b64encode(file.getvalue()).decode(),
-        outlined=bool(maps),
+        outlined=bool(maps or points),
     )
 
 
-def _slice(spec: InputSpec, maps: Sequence[Array]) -> tuple[int, int]:
+def _slice(spec: InputSpec, maps: Sequence[Array], points: Sequence[Array]) -> tuple[int, int]:
     """Across the thickest slices, or the first axis: where the truth is largest, or the middle."""
     axis = int(np.argmax(spec.spacing_mm or (1.0,)))
+    for objects in points:
+        if len(objects):
+            place = round(float(objects[objects[:, -1].argmax(), axis]))
+            return axis, min(max(place, 0), spec.size[axis] - 1)
     if not maps or not maps[0].any():
         return axis, spec.size[axis] // 2
     others = tuple(a for a in range(3) if a != axis)
@@ -89,6 +96,25 @@ def _image(values_CHW: Array, maps: Sequence[Array], spacing_mm: Sequence[float]
         )
         pixels[_outline(np.asarray(big), around=around)] = ImageColor.getrgb(name)
     return Image.fromarray(pixels)
+
+
+def _cut(points_MP: Array, axis: int, place: int) -> Array:
+    """The circles in which spheres meet a slice."""
+    squared = points_MP[:, -1] ** 2 - (points_MP[:, axis] - place) ** 2
+    met = np.delete(points_MP, axis, axis=1)[squared > 0]
+    met[:, -1] = np.sqrt(squared[squared > 0])
+    return met
+
+
+def _circles(picture: Image.Image, points: Sequence[Array], size: Sequence[int]) -> None:
+    """Objects drawn into a picture of an image of this size, as outlines are: truth around."""
+    pen = ImageDraw.Draw(picture)
+    down, across = picture.height / size[0], picture.width / size[1]
+    for wider, objects, name in zip((EDGE, 0), points, (TRUTH, ANSWER), strict=False):
+        for y, x, radius in objects.tolist():
+            top, left = (y + 0.5 - radius) * down - wider, (x + 0.5 - radius) * across - wider
+            low, right = (y + 0.5 + radius) * down + wider, (x + 0.5 + radius) * across + wider
+            pen.ellipse([left, top, right, low], outline=name, width=EDGE)
 
 
 def _outline(labels_HW: Array, *, around: bool) -> NDArray[np.bool_]:

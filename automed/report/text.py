@@ -12,7 +12,7 @@ NOT_CLINICAL = (
     "on patients for diagnosis or treatment."
 )
 _ACRONYMS = {"auc", "auprc", "roc", "iou", "f1", "mae", "mse", "rmse", "mcc", "ece"}
-_ACRONYMS |= {"hd95", "assd", "psnr", "ssim"}
+_ACRONYMS |= {"hd95", "assd", "psnr", "ssim", "froc"}
 _NAMES = {"dice": "Dice", "macs": "MACs"}
 
 

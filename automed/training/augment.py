@@ -41,7 +41,11 @@ class Augmentation:
         self._tints = [transform for name in names for transform in tints.get(name, ())]
 
     def epoch(
-        self, images_NCX: torch.Tensor, seed: int, moved_with: Sequence[torch.Tensor] = ()
+        self,
+        images_NCX: torch.Tensor,
+        seed: int,
+        moved_with: Sequence[torch.Tensor] = (),
+        points: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
         """All images of an epoch, augmented; slabs are drawn apart from the batches they go to.
 
@@ -50,20 +54,26 @@ class Augmentation:
             seed: Decides every draw.
             moved_with: Tensors (N, C, *size) that are mirrored and turned as the images are,
                 masks for example.
+            points: (N, M, dims + 1), places in pixels, one coordinate an axis, and a number that
+                stays as it is.
 
         Returns:
-            The images, then what moved with them.
+            The images, then what moved with them, the points last.
         """
+        placed = () if points is None else (points,)
         if not self._moves and not self._tints:
-            return images_NCX, *moved_with
+            return images_NCX, *moved_with, *placed
         for number, transform in enumerate((*self._moves, *self._tints)):
             transform.set_random_state(seed=(seed + number) % 2**32)
         shuffle = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(images_NCX), generator=shuffle).to(images_NCX.device)
         together = (images_NCX, *moved_with)
-        augmented = tuple(torch.empty_like(x) for x in together)
+        augmented = tuple(torch.empty_like(x) for x in (*together, *placed))
+        came_from = [_places(images_NCX)] if placed else []
         for rows in torch.split(order, SLAB):
-            slabs = self._slab([x[rows] for x in together])
+            slabs = self._slab([*(x[rows] for x in together), *came_from])
+            if came_from:
+                slabs[-1] = _followed(placed[0][rows], slabs[-1][0])
             for whole, slab in zip(augmented, slabs, strict=True):
                 whole[rows] = slab.to(whole.dtype)
         return augmented
@@ -76,8 +86,10 @@ class Augmentation:
         images = [x for x, kind in zip(part.inputs, kinds, strict=True) if kind == "image"]
         if not images:
             return part.inputs, part.truth
-        on_grid = [] if sample.target.kind == "label" else [part.truth]
-        joined, *moved = self.epoch(torch.cat(images, 1), seed, on_grid)
+        kind = sample.target.kind
+        on_grid = [] if kind in ("label", "points") else [part.truth]
+        points = part.truth if kind == "points" else None
+        joined, *moved = self.epoch(torch.cat(images, 1), seed, on_grid, points)
         split = iter(torch.split(joined, [x.shape[1] for x in images], 1))
         inputs = zip(part.inputs, kinds, strict=True)
         return (
@@ -97,3 +109,23 @@ def _applied(transforms: Iterable[Any], image_CX: torch.Tensor) -> torch.Tensor:
     for transform in transforms:
         image_CX = transform(image_CX)
     return torch.as_tensor(image_CX)
+
+
+def _places(images_NCX: torch.Tensor) -> torch.Tensor:
+    """An image (1, dims, *size) whose values are its own coordinates: it moves as images do."""
+    axes = [torch.arange(float(n), device=images_NCX.device) for n in images_NCX.shape[2:]]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+
+def _followed(points_NMP: torch.Tensor, came_from_DX: torch.Tensor) -> torch.Tensor:
+    """Points where their pixels have gone, in an image that says where each of its own came from.
+
+    Flips and quarter turns take axes to axes, so the first pixel and its neighbours tell all.
+    """
+    dims = len(came_from_DX)
+    first = (0,) * dims
+    origin_D = came_from_DX[(slice(None), *first)]
+    neighbours = [tuple(int(axis == other) for other in range(dims)) for axis in range(dims)]
+    steps_AD = torch.stack([came_from_DX[(slice(None), *n)] - origin_D for n in neighbours])
+    centres = (points_NMP[..., :dims] - origin_D) @ steps_AD.T
+    return torch.cat([centres, points_NMP[..., dims:]], dim=-1)

@@ -11,6 +11,7 @@ import argparse
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +243,8 @@ def trained(row: Row, learn: Dataset, stop: Dataset) -> Runner:
         seed=0,
     )
     network.load_state_dict(kept_weights(fit.checkpoint))
-    model = Deployed(network, learn.sample.inputs, problem.finish, problem.outputs)
+    finish = partial(problem.finish, sample=learn.sample)
+    model = Deployed(network, learn.sample.inputs, finish, problem.outputs)
     exporter = registry.part("exporter", "onnx")
     loaded: Runner = exporter.load(exporter.export(model, learn.sample.inputs, {}))
     return loaded

@@ -3,7 +3,8 @@
 import copy
 import random
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from torch import Tensor, nn
 
 from automed import registry
 from automed.errors import SpaceError
-from automed.exporters import outputs
+from automed.exporters import outputs, verify
 from automed.exporters.deployed import Deployed
 from automed.family import Family
+from automed.problems.heat_map import stride_of
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.space import Choice, Integer, Parameter, Value, joint
 
@@ -41,25 +43,31 @@ SHAPES = {  # what a family may be asked to take; the first that it does is its 
 TARGETS = {
     "classification": TargetSpec(classes=CLASSES),
     "segmentation": TargetSpec(name="mask", kind="mask", classes=CLASSES),
+    "detection": TargetSpec(name="points", kind="points"),
 }
 
 
+def sample_of(problem: str, inputs: tuple[InputSpec, ...]) -> SampleSpec:
+    """Samples with the problem's target; a point takes a number an axis, a radius and a score."""
+    sample, target = SampleSpec(inputs=inputs, targets=()), TARGETS[problem]
+    if target.kind == "points":
+        target = replace(target, values=sample.dims + 2)
+    return replace(sample, targets=(target,))
+
+
 def cases(usual: bool = False) -> list[Any]:
-    """Every family with every kind of sample and problem it serves, or its usual one alone."""
+    """Every family with every problem and kind of sample it serves, or the usual one of each."""
     found = []
     for name in registry.names("family"):
         family = registry.family(name)
-        served = [
-            (problem, shape, SampleSpec(inputs=inputs, targets=(TARGETS[problem],)))
-            for problem in family.problems
-            for shape, inputs in SHAPES.items()
-            if not family.refusal(SampleSpec(inputs=inputs, targets=(TARGETS[problem],)))
-        ]
-        assert served, f"{name} serves nothing"
-        found += [
-            pytest.param(name, problem, sample, id=f"{name}-{problem}-{shape}")
-            for problem, shape, sample in (served[:1] if usual else served)
-        ]
+        for problem in family.problems:
+            samples = {shape: sample_of(problem, inputs) for shape, inputs in SHAPES.items()}
+            served = [(shape, s) for shape, s in samples.items() if not family.refusal(s)]
+            assert served, f"{name} serves nothing of {problem}"
+            found += [
+                pytest.param(name, problem, sample, id=f"{name}-{problem}-{shape}")
+                for shape, sample in (served[:1] if usual else served)
+            ]
     return found
 
 
@@ -78,9 +86,13 @@ def given(sample: SampleSpec, number: int = 2, seed: int = 1) -> list[Tensor]:
     return [torch.rand(number, *spec.shape, generator=stream) for spec in sample.inputs]
 
 
-def raw_shape(sample: SampleSpec, number: int = 2) -> tuple[int, ...]:
+def fits(raw: Tensor, sample: SampleSpec, number: int = 2) -> bool:
+    """Whether a raw output has the shape of its target; a grid for points may be coarser."""
     size = () if sample.target.kind == "label" else sample.image.size
-    return (number, sample.target.channels, *size)
+    if sample.target.kind == "points":
+        stride = stride_of(raw.shape[2:], size)
+        size = tuple(-(-pixels // stride) for pixels in size)
+    return raw.shape == (number, sample.target.channels, *size)
 
 
 def value(parameter: Parameter, rng: random.Random) -> Value:
@@ -118,9 +130,9 @@ def test_default_and_corners_give_raw_outputs(name: str, problem: str, sample: S
         network = arch.build(sample).eval()
         with torch.no_grad():
             raw = network(*given(sample))
-        assert raw.shape == raw_shape(sample)
+        assert fits(raw, sample)
         assert raw.isfinite().all()
-        finished = registry.part("problem", problem).PROBLEM.finish(raw)
+        finished = registry.part("problem", problem).PROBLEM.finish(raw, sample)
         assert len(finished) == len(registry.part("problem", problem).PROBLEM.outputs)
 
 
@@ -129,7 +141,7 @@ def test_random_points_give_raw_outputs(name: str, problem: str, sample: SampleS
     for arch in points(registry.family(name), 20 if sample.dims < 3 else 5):
         with torch.no_grad():
             raw = arch.build(sample).eval()(*given(sample))
-        assert raw.shape == raw_shape(sample), arch
+        assert fits(raw, sample), arch
         assert raw.isfinite().all(), arch
 
 
@@ -137,7 +149,7 @@ def test_random_points_give_raw_outputs(name: str, problem: str, sample: SampleS
 def test_a_family_says_what_it_cannot_take(name: str) -> None:
     family, refusals = registry.family(name), []
     for problem in family.problems:
-        samples = [SampleSpec(inputs=i, targets=(TARGETS[problem],)) for i in SHAPES.values()]
+        samples = [sample_of(problem, inputs) for inputs in SHAPES.values()]
         refusals += [family.refusal(sample) for sample in samples]
     takes_everything = set(family.dims) == {0, 1, 2, 3} and family.takes_table
     assert any(refusals) != takes_everything
@@ -212,6 +224,17 @@ def test_costliest_corner_is_larger(name: str, problem: str, sample: SampleSpec)
     assert small < default < large
 
 
+def with_blobs(inputs: list[Tensor], sample: SampleSpec) -> tuple[list[Tensor], Tensor]:
+    """Dim images with a bright cube in each, and the cubes' centres beside a row of NaN."""
+    image = 0.5 * inputs[0]
+    points = torch.full((len(image), 2, sample.dims + 1), torch.nan)
+    for row in range(len(image)):
+        centre = [4 + row % (length - 8) for length in sample.image.size]
+        image[(row, slice(None), *(slice(c - 2, c + 3) for c in centre))] = 1.0
+        points[row, 0] = torch.tensor([*centre, 2.5])
+    return [image, *inputs[1:]], points
+
+
 def learnable(sample: SampleSpec) -> tuple[list[Tensor], Tensor]:
     """Twelve samples whose class shows in their values: of the whole, or of every place."""
     number = 12
@@ -221,6 +244,8 @@ def learnable(sample: SampleSpec) -> tuple[list[Tensor], Tensor]:
         shown = truth.view(-1, *(1 for _ in inputs[0].shape[1:]))
         ramp = torch.linspace(0, 1, inputs[0].shape[-1])
         return [inputs[0] + 0.2 * shown * ramp, *inputs[1:]], truth
+    if sample.target.kind == "points":
+        return with_blobs(inputs, sample)
     truth = (inputs[0][:, :1] * len(CLASSES)).long().clamp(max=len(CLASSES) - 1)
     return inputs, truth
 
@@ -232,7 +257,7 @@ def test_training_lowers_the_loss_and_reaches_every_parameter(
     network = registry.family(name)().build(sample).train()
     before = copy.deepcopy(network.state_dict())
     inputs, truth = learnable(sample)
-    loss_of = registry.part("problem", problem).PROBLEM.loss(truth.numpy(), sample.target, 0.0)
+    loss_of = registry.part("problem", problem).PROBLEM.loss(truth.numpy(), sample, 0.0)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(8):
@@ -261,13 +286,14 @@ def test_gradients_reach_the_corners(name: str, problem: str, sample: SampleSpec
 def exports_alike(arch: Family, problem: str, sample: SampleSpec) -> None:
     """The exported model answers as the network does, for another sample than it was made with."""
     answers = registry.part("problem", problem).PROBLEM
-    network = Deployed(alive(arch, sample), sample.inputs, answers.finish, answers.outputs)
+    finish = partial(answers.finish, sample=sample)
+    network = Deployed(alive(arch, sample), sample.inputs, finish, answers.outputs)
     raw = [x.numpy() for x in given(sample)]
     expected = network.outputs(raw)
     assert not np.array_equal(expected[0], expected[1])
     exporter = registry.part("exporter", "onnx")
     runner = exporter.load(exporter.export(network, sample.inputs, {}))
-    np.testing.assert_allclose(outputs(runner, raw), expected, atol=1e-4)
+    assert verify("it", outputs(runner, raw), expected) < 1e-4
     runner.rehearse()
 
 
@@ -309,7 +335,7 @@ def test_resnet_18_is_a_point_of_the_family() -> None:
 
 
 def test_five_convolutions_are_a_point_of_vgg() -> None:
-    sample = SampleSpec(inputs=SHAPES["32x32"], targets=(TARGETS["classification"],))
+    sample = sample_of("classification", SHAPES["32x32"])
     network = registry.family("vgg")(stages=4, depth=1).build(sample)
     kinds = [type(module) for module in network.modules()]
     assert (kinds.count(nn.Conv2d), kinds.count(nn.BatchNorm2d), kinds.count(nn.ReLU)) == (5, 5, 5)

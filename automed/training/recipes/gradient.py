@@ -82,7 +82,7 @@ class _Run:
         self.batch = batch
         self.full_epochs, self.total_steps = full_epochs, full_epochs * self.steps
         truth = tensors.train.truth_on_host
-        self.loss = problem.loss(truth, tensors.sample.target, settings.label_smoothing)
+        self.loss = problem.loss(truth, tensors.sample, settings.label_smoothing)
         self.loss = self.loss.to(device)
         decayed = [p for p in network.parameters() if p.ndim > 1]
         plain = [p for p in network.parameters() if p.ndim <= 1]
@@ -167,7 +167,7 @@ class _Run:
             inputs = self.tensors.laid_out(part.rows(slice(start, start + EVALUATION_BATCH)))
             with torch.autocast(self.tensors.device.type, torch.bfloat16, enabled=self.mixed):
                 raw = self.average(*inputs)
-            given.append(self.problem.finish(raw.float())[0].cpu())
+            given.append(self.problem.finish(raw.float(), self.tensors.sample)[0].cpu())
         outputs = torch.cat(given).numpy()
         if not np.isfinite(outputs).all():
             raise TrainingFailure(f"outputs are not finite after epoch {len(self.curve) + 1}")

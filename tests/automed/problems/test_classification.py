@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score, roc_curve
 
 from automed.problems.classification import PROBLEM, SPECIFICITY
-from automed.sample import TargetSpec
+from automed.sample import SampleSpec, TargetSpec
 
 
 def _case(num_classes, seed=0, num=200):
@@ -56,7 +56,8 @@ def test_a_row_without_a_class_is_undefined_not_wrong():
 
 def test_loss_favours_rare_classes():
     labels = np.array([0] * 90 + [1] * 10)
-    loss = PROBLEM.loss(labels, TargetSpec(classes=("a", "b")), smoothing=0.0)
+    sample = SampleSpec(inputs=(), targets=(TargetSpec(classes=("a", "b")),))
+    loss = PROBLEM.loss(labels, sample, smoothing=0.0)
     assert loss.weight[1] / loss.weight[0] == pytest.approx(3.0)
 
 
