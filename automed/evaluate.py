@@ -116,7 +116,7 @@ def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed"
     from automed.exporters.deployed import Deployed
 
     problem = registry.part("problem", task.problem).PROBLEM
-    return Deployed(network, sample.inputs, problem.finish, problem.outputs)
+    return Deployed(network, sample.inputs, problem.finish, problem.outputs, problem.restored)
 
 
 def memo_key(graph: str, exporter: str, name: str = "") -> str:

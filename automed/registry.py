@@ -30,6 +30,7 @@ ROWS: dict[str, dict[str, str]] = {
     "problem": {
         "classification": "automed.problems.classification",
         "segmentation": "automed.problems.segmentation",
+        "reconstruction": "automed.problems.reconstruction",
     },
     "recipe": {
         "gradient": "automed.training.recipes.gradient",

@@ -169,4 +169,11 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
     return task
 
 
-CLASSICAL = ("logistic-regression", "random-forest", "threshold")
+CLASSICAL = (
+    "logistic-regression",
+    "random-forest",
+    "threshold",
+    "identity",
+    "gaussian",
+    "median",
+)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automed.baselines import classifiers, threshold
+from automed.baselines import classifiers, filters, threshold
 from automed.data.dataset import Dataset
 from automed.errors import UnknownNameError
 
@@ -10,6 +10,9 @@ FITS: Mapping[str, Callable[[Dataset, int], bytes]] = {
     "logistic-regression": classifiers.logistic_regression,
     "random-forest": classifiers.random_forest,
     "threshold": threshold.threshold,
+    "identity": filters.identity,
+    "gaussian": filters.gaussian,
+    "median": filters.median,
 }
 """Every name of `automed.task.CLASSICAL` and what fits it; problems say which can answer them."""
 

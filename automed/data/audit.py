@@ -30,6 +30,8 @@ def audit(dataset: Dataset) -> None:
             _check_labels(dataset.targets[target.name], target.classes)
         if target.kind == "mask":
             _check_masks(dataset.targets[target.name], dataset.images)
+        if target.kind == "image":
+            _check_targets(dataset.targets[target.name], dataset.images)
     _check_patients(dataset)
 
 
@@ -136,6 +138,16 @@ def _check_masks(masks: Array, images: Array) -> None:
         )
     if not masks.any():
         raise DataError("every mask is empty; there is nothing to learn from: check their values")
+
+
+def _check_targets(targets: Array, images: Array) -> None:
+    if targets.shape != images.shape:
+        shapes = ["x".join(map(str, array.shape[1:])) for array in (targets, images)]
+        raise DataError(
+            f"target images of {shapes[0]} for images of {shapes[1]} (channels x size); both are "
+            "of one shape: resample them to one grid, with as many channels"
+        )
+    _check_finite(targets)
 
 
 def _check_patients(dataset: Dataset) -> None:

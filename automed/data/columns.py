@@ -28,7 +28,11 @@ GROUP_NAMES = (
 )
 """Names under which files keep who (or what scan) an image is of, the widest first."""
 
-ROLE_OF_TARGET: Mapping[TargetKind, str] = {"label": "labels", "mask": "masks"}
+ROLE_OF_TARGET: Mapping[TargetKind, str] = {
+    "label": "labels",
+    "mask": "masks",
+    "image": "targets",
+}
 INPUTS = ("images", "signals", "table")
 _PART_OF = {
     "train": "train",
@@ -51,8 +55,9 @@ class Columns:
         images: Signals, images or volumes (N, C, *size) in raw units, or None.
         table: Clinical variables (N, F), or None; a sample has at least one of the two.
         labels: (N,) whole numbers or words; negative, NaN or empty means no label. None where
-            the target is a mask.
+            something else is to be learnt.
         masks: (N, 1, *size) whole numbers, 0 for background, or None.
+        targets: (N, C, *size) images to be made from the images, in their raw units, or None.
         groups: (N,) ids of patients, of any kind, or None.
         split: (N,) names of parts, or None.
         classes: Class names as given, in the order of their numbers; empty if not given.
@@ -64,6 +69,7 @@ class Columns:
     table: Array | None = None
     labels: Array | None = None
     masks: Array | None = None
+    targets: Array | None = None
     groups: Array | None = None
     split: Array | None = None
     classes: tuple[str, ...] = ()
@@ -147,7 +153,7 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         DataError: Columns differ in length, or a column makes no sense.
     """
     lengths = _require_one_length(columns, source)
-    rows = np.arange(lengths["labels" if columns.masks is None else "masks"])
+    rows = np.arange(next(iter(lengths.values())))
     notes = list(columns.notes)
     split = None
     if columns.split is not None:
@@ -163,10 +169,16 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
             notes.append(f"{(~labelled).sum():,} of {len(labels):,} rows left out: no label")
         rows = rows[labelled]
         target, truth = TargetSpec(classes=classes), labels[labelled]
-    else:
-        assert columns.masks is not None
+        learnt = f"{len(classes)} classes"
+    elif columns.masks is not None:
         masks, classes = _encode_masks(columns.masks[rows], columns.classes, source)
         target, truth = TargetSpec(name="mask", kind="mask", classes=classes), masks
+        learnt = f"{len(classes)} classes of pixels"
+    else:
+        assert columns.targets is not None
+        truth = columns.targets[rows]
+        target = TargetSpec(name="target", kind="image", values=truth.shape[1])
+        learnt = "each with a target image"
     groups = None
     if columns.groups is not None:
         groups = _encode_groups(columns.groups[rows], source)
@@ -194,7 +206,7 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         split=None if split is None else split[rows],
         description=(
             f"{len(rows):,} samples of {' and '.join(_in_words(s) for s in specs)}, "
-            f"{len(classes)} classes{' of pixels' if columns.masks is not None else ''}, {form}"
+            f"{learnt}, {form}"
         ),
         notes=tuple(notes),
     )
@@ -213,6 +225,7 @@ def _require_one_length(columns: Columns, source: str) -> Mapping[str, int]:
         "table": columns.table,
         "labels": columns.labels,
         "masks": columns.masks,
+        "targets": columns.targets,
         "group": columns.groups,
         "split": columns.split,
     }

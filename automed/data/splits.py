@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from automed.data.audit import repeated_images
 from automed.data.columns import PARTS
 from automed.data.dataset import Dataset
-from automed.data.units import windowed
+from automed.data.units import in_window, windowed
 from automed.errors import DataError
+from automed.sample import SampleSpec
 
 Codes = NDArray[np.int64]
 
@@ -107,13 +108,21 @@ def split(
         replace(dataset.rows(np.flatnonzero(codes == code)), split=None) for code in range(3)
     )
     sample = windowed(train, window=window, hu_window=hu_window)
-    train, val, test = (replace(part, sample=sample) for part in (train, val, test))
+    train, val, test = (_in_units_of(sample, part) for part in (train, val, test))
     return Parts(
         train=train,
         val=val,
         sealed=Sealed(test),
         facts=(("split", how), *_facts(dataset, codes)),
     )
+
+
+def _in_units_of(sample: SampleSpec, part: Dataset) -> Dataset:
+    """A part with its final description; a target that is an image lies in the image's window."""
+    if sample.target.kind != "image":
+        return replace(part, sample=sample)
+    truth = in_window(part.truth, sample.image, part.images)
+    return replace(part, sample=sample, targets={sample.target.name: truth})
 
 
 def _codes(dataset: Dataset, seed: int, fractions: tuple[float, float, float]) -> tuple[Codes, str]:

@@ -24,6 +24,7 @@ class Shown:
         caption: What is true of it and what the model says, in a few words.
         truth: Class number of every place (*size); None where the target is no map.
         answer: The same as the model has it.
+        beside: Images (C, *size) in [0, 1] drawn beside the input, in this order.
     """
 
     row: int
@@ -31,6 +32,7 @@ class Shown:
     caption: str
     truth: NDArray[Any] | None = None
     answer: NDArray[Any] | None = None
+    beside: tuple[NDArray[Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +42,12 @@ class Answer:
     Attributes:
         values: A number by its name: a class's probability, or its share of the places.
         labels: Class number of every place (*size); None where the target is no map.
+        image: What the model makes of the image, (C, *size); None where it makes none.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
     labels: NDArray[np.uint8] | None = None
+    image: NDArray[np.float32] | None = None
 
 
 class Problem(Protocol):
@@ -53,6 +57,10 @@ class Problem(Protocol):
     """The kind of target that is learnt."""
     outputs: tuple[str, ...]
     """What the exported graph returns, by name; metrics work on the first."""
+    restored: frozenset[str]
+    """Outputs that `finish` gives in the image's window, and the graph in its raw units."""
+    one_class: bool
+    """Whether networks learn to give back images of class 0 alone; all classes are judged."""
     metrics: Mapping[str, str]
     """Metric name to what it is, in words; the larger the better, unless among `errors`."""
     errors: frozenset[str]
@@ -65,8 +73,8 @@ class Problem(Protocol):
     def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
         """A loss of (raw output, truth) that weighs classes by the truth of the training part."""
 
-    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
-        """What the exported graph returns, from the network's raw output."""
+    def finish(self, raw: "torch.Tensor", *given: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
+        """What the exported graph returns, from the network's raw output and its inputs."""
 
     def scores(
         self, outputs: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None
@@ -89,6 +97,22 @@ class Problem(Protocol):
 def sign(problem: Problem, metric: str) -> float:
     """1 where more of a metric is better, -1 where less is."""
     return -1.0 if metric in problem.errors else 1.0
+
+
+def worst_median_best(values_N: NDArray[np.float64], number: int) -> dict[int, str]:
+    """Rows of so many samples of each kind, from the least value up, and what they are called.
+
+    Samples without a value are left out; a row that is of two kinds has the first's name.
+    """
+    ranked = np.argsort(values_N, kind="stable")[: np.isfinite(values_N).sum()].tolist()
+    middle = max(0, (len(ranked) - number) // 2)
+    kinds = {
+        "Worst": ranked[:number],
+        "Median": ranked[middle : middle + number],
+        "Best": ranked[-number:],
+    }
+    titles = {row: title for title, rows in reversed(kinds.items()) for row in rows}
+    return {row: titles[row] for row in ranked if row in titles}
 
 
 def weighted_means(

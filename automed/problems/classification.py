@@ -23,6 +23,8 @@ class Classification:
 
     target: TargetKind = "label"
     outputs = ("probabilities",)
+    restored = frozenset[str]()
+    one_class = False
     errors = frozenset[str]()
     units: Mapping[str, str] = {}
     classical = ("logistic-regression", "random-forest")
@@ -46,8 +48,9 @@ class Classification:
             torch.tensor(weights, dtype=torch.float32), label_smoothing=smoothing
         )
 
-    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
+    def finish(self, raw: "torch.Tensor", *given: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
         """Probabilities (N, K) from logits (N, K)."""
+        del given
         return (raw.softmax(dim=1),)
 
     def scores(

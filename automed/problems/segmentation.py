@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.problems import Answer, Shown, weighted_means
+from automed.problems import Answer, Shown, weighted_means, worst_median_best
 from automed.sample import TargetKind, TargetSpec
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class Segmentation:
 
     target: TargetKind = "mask"
     outputs = ("probabilities", "labels")
+    restored = frozenset[str]()
+    one_class = False
     metrics = {  # noqa: RUF012 - a table
         "dice": "Dice overlap, the mean over samples of the mean over classes but background",
         "hd95": "95th percentile of the distances between surfaces, pixels, likewise",
@@ -56,8 +58,9 @@ class Segmentation:
         )
         return loss
 
-    def finish(self, raw: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
+    def finish(self, raw: "torch.Tensor", *given: "torch.Tensor") -> "tuple[torch.Tensor, ...]":
         """Probabilities (N, K, *size) and label map (N, *size) from logits."""
+        del given
         return raw.softmax(dim=1), raw.argmax(dim=1)
 
     def scores(
@@ -75,24 +78,15 @@ class Segmentation:
         """The worst, the median and the best samples by Dice, of those that have a Dice."""
         del target
         dice = _of_samples(_dice, outputs, truth)
-        ranked = np.argsort(dice, kind="stable")[: np.isfinite(dice).sum()].tolist()
-        middle = max(0, (len(ranked) - NUM_SHOWN) // 2)
-        kinds = {
-            "Worst": ranked[:NUM_SHOWN],
-            "Median": ranked[middle : middle + NUM_SHOWN],
-            "Best": ranked[-NUM_SHOWN:],
-        }
-        titles = {row: title for title, rows in reversed(kinds.items()) for row in rows}
         return tuple(
             Shown(
                 row=row,
-                title=titles[row],
+                title=title,
                 caption=f"Dice {dice[row]:.3f}",
                 truth=truth[row, 0],
                 answer=outputs[row].argmax(axis=0),
             )
-            for row in ranked
-            if row in titles
+            for row, title in worst_median_best(dice, NUM_SHOWN).items()
         )
 
     def answer(self, outputs: Mapping[str, NDArray[Any]], target: TargetSpec) -> Answer:

@@ -38,18 +38,18 @@ def draw(data: Dataset, shown: Iterable[Shown]) -> tuple[Example, ...]:
 
 def _example(raw_CS: Array, spec: InputSpec, shown: Shown) -> Example:
     maps = [m for m in (shown.truth, shown.answer) if m is not None]
-    values_CS = in_window(raw_CS[None], spec)[0]
+    panels = [in_window(raw_CS[None], spec)[0], *shown.beside]
     caption, spacing_mm = shown.caption, spec.spacing_mm or (1.0,) * len(spec.size)
     if len(spec.size) == 3:
         axis, place = _slice(spec, maps)
         caption += f", slice {place + 1} of {spec.size[axis]}"
-        values_CS = values_CS.take(place, axis=axis + 1)
+        panels = [p.take(place, axis=axis + 1) for p in panels]
         maps = [m.take(place, axis=axis) for m in maps]
         spacing_mm = spacing_mm[:axis] + spacing_mm[axis + 1 :]
     if len(spec.size) == 1:
-        picture = _signal(values_CS, maps)
+        picture = _signal(np.concatenate(panels), maps)
     else:
-        picture = _image(values_CS, maps, spacing_mm)
+        picture = _row([_image(p, maps, spacing_mm) for p in panels])
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)
     return Example(
@@ -57,6 +57,7 @@ def _example(raw_CS: Array, spec: InputSpec, shown: Shown) -> Example:
         caption=caption,
         png=base64.b64encode(file.getvalue()).decode(),
         outlined=bool(maps),
+        panels=len(panels),
     )
 
 
@@ -89,6 +90,15 @@ def _image(values_CHW: Array, maps: Sequence[Array], spacing_mm: Sequence[float]
         )
         pixels[_outline(np.asarray(big), around=around)] = ImageColor.getrgb(name)
     return Image.fromarray(pixels)
+
+
+def _row(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size side by side."""
+    width, height = pictures[0].width + EDGE, pictures[0].height
+    row = Image.new("RGB", (width * len(pictures) - EDGE, height), _PAPER)
+    for number, picture in enumerate(pictures):
+        row.paste(picture, (number * width, 0))
+    return row
 
 
 def _outline(labels_HW: Array, *, around: bool) -> NDArray[np.bool_]:

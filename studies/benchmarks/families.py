@@ -242,7 +242,9 @@ def trained(row: Row, learn: Dataset, stop: Dataset) -> Runner:
         seed=0,
     )
     network.load_state_dict(kept_weights(fit.checkpoint))
-    model = Deployed(network, learn.sample.inputs, problem.finish, problem.outputs)
+    model = Deployed(
+        network, learn.sample.inputs, problem.finish, problem.outputs, problem.restored
+    )
     exporter = registry.part("exporter", "onnx")
     loaded: Runner = exporter.load(exporter.export(model, learn.sample.inputs, {}))
     return loaded

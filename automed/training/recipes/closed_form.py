@@ -63,7 +63,9 @@ def train(
             if block == len(blocks.readouts) - 1:
                 sharpness = _sharpness(ridge.predict(units), truth, weights)
             _fill(readout, sharpness * ridge.coef_, sharpness * ridge.intercept_)
-        outputs = _batched(lambda *x: problem.finish(network(*x))[0], tensors, tensors.val.inputs)
+        outputs = _batched(
+            lambda *x: problem.finish(network(*x), *x)[0], tensors, tensors.val.inputs
+        )
     given = problem.scores(outputs, tensors.val.truth_on_host)
     scores = {name: float(values[0]) for name, values in given.items()}
     return Fit(
