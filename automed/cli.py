@@ -276,7 +276,7 @@ def predict(
         shown = (f"{k} {significant(v) if has_map else f'{v:.3f}'}" for k, v in ranked)
         print("  ".join([name, *shown]))
     if has_map and out is None:
-        what = "raw units of the image" if of_values else "shares of the image"
+        what = "of the image it makes" if of_values else "shares of the image"
         print(f"{what}; --out mask.nii.gz (or .png, .npy) writes the map", file=sys.stderr)
     print(card.notice, file=sys.stderr)
 

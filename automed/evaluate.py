@@ -229,9 +229,11 @@ class _Shared:
 
 
 def _shared(job: Job) -> _Shared:
-    target = registry.part("problem", job.task.problem).PROBLEM.target
+    problem = registry.part("problem", job.task.problem).PROBLEM
     keys = tuple(sorted(job.keys.items()))
-    return _opened(job.data, keys, job.window, job.task.window, job.seed, target)
+    return _opened(
+        job.data, keys, job.window, job.task.window, job.seed, problem.target, problem.one_class
+    )
 
 
 @cache
@@ -242,11 +244,18 @@ def _opened(
     hu_window: tuple[float, float],
     seed: int,
     target: TargetKind,
+    one_class: bool,
 ) -> _Shared:
     from automed import data as intake
 
     parts = intake.open_parts(
-        data, dict(keys), seed=seed, window=window, hu_window=hu_window, target=target
+        data,
+        dict(keys),
+        seed=seed,
+        window=window,
+        hu_window=hu_window,
+        target=target,
+        one_class=one_class,
     )
     return _Shared(parts.train.sample, parts.train, parts.val)
 

@@ -22,12 +22,14 @@ class Family(ABC):
     Attributes:
         recipe: Name of the training recipe that fits the family, a file in training/recipes/.
         problems: Names of the problems whose outputs the family can give.
+        unfit: Problems that one may expect it to serve, and why it does not.
         dims: Spatial dimensions of the images it takes; 0 stands for a table alone.
         takes_table: Whether it takes a table beside the image.
     """
 
     recipe: ClassVar[str] = "gradient"
     problems: ClassVar[tuple[str, ...]] = ("classification",)
+    unfit: ClassVar[Mapping[str, str]] = {}
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     takes_table: ClassVar[bool] = False
 

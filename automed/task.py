@@ -176,4 +176,6 @@ CLASSICAL = (
     "identity",
     "gaussian",
     "median",
+    "mean-intensity",
+    "pca",
 )

@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,6 +29,9 @@ class EncoderDecoderFamily(Convolutional):
     """
 
     problems: ClassVar[tuple[str, ...]] = ("segmentation", "reconstruction")
+    unfit: ClassVar[Mapping[str, str]] = {
+        "anomaly": "what its encoder hands across lets it copy any input, normal or not"
+    }
 
     depth: int = integer(1, 3, default=2)
     """Convolutions per stage, on the way down and on the way up."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automed.baselines import classifiers, filters, threshold
+from automed.baselines import classifiers, filters, normality, threshold
 from automed.data.dataset import Dataset
 from automed.errors import UnknownNameError
 
@@ -13,6 +13,8 @@ FITS: Mapping[str, Callable[[Dataset, int], bytes]] = {
     "identity": filters.identity,
     "gaussian": filters.gaussian,
     "median": filters.median,
+    "mean-intensity": normality.mean_intensity,
+    "pca": normality.pca,
 }
 """Every name of `automed.task.CLASSICAL` and what fits it; problems say which can answer them."""
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from automed.baselines.export import exported
 from automed.data.dataset import Dataset
 from automed.data.units import in_window
-from automed.exporters import onnx_file
-from automed.exporters.deployed import Deployed
 from automed.problems.reconstruction import PROBLEM, psnr
 
 SIGMAS = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
@@ -26,7 +25,7 @@ MOST = 256
 def identity(train: Dataset, seed: int) -> bytes:
     """The input as it is, clipped to its window."""
     del seed
-    return _exported(nn.Identity(), train)
+    return exported(nn.Identity(), train.sample, PROBLEM)
 
 
 def gaussian(train: Dataset, seed: int) -> bytes:
@@ -97,10 +96,4 @@ def _best(filters: Sequence[nn.Module], train: Dataset) -> bytes:
     def score(network: nn.Module) -> float:
         return float(psnr(PROBLEM.finish(network(given))[0].numpy(), some.truth).mean())
 
-    return _exported(max(filters, key=score), train)
-
-
-def _exported(network: nn.Module, train: Dataset) -> bytes:
-    inputs = train.sample.inputs
-    model = Deployed(network, inputs, PROBLEM.finish, PROBLEM.outputs, PROBLEM.restored)
-    return onnx_file.export(model, inputs, {})
+    return exported(max(filters, key=score), train.sample, PROBLEM)

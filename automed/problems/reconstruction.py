@@ -30,17 +30,17 @@ class Reconstruction:
     """
 
     target: TargetKind = "image"
-    outputs = ("windowed", "reconstruction")
+    outputs: tuple[str, ...] = ("windowed", "reconstruction")
     restored = frozenset({"reconstruction"})
     one_class = False
-    metrics = {  # noqa: RUF012 - a table
+    metrics: Mapping[str, str] = {
         "psnr": "peak signal-to-noise ratio, the window its peak, the mean over samples",
         "ssim": "structural similarity in Gaussian windows of 11 pixels, the window its range",
         "mae": "mean absolute error, as a share of the window",
     }
     errors = frozenset({"mae"})
     units: Mapping[str, str] = {"psnr": "dB", "mae": "share of the window"}
-    classical = ("identity", "gaussian", "median")
+    classical: tuple[str, ...] = ("identity", "gaussian", "median")
 
     def loss(self, truth: NDArray[Any], target: TargetSpec, smoothing: float) -> "nn.Module":
         """Mean absolute error of images in the window.

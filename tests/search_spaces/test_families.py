@@ -43,6 +43,7 @@ TARGETS = {
     "classification": TargetSpec(classes=CLASSES),
     "segmentation": TargetSpec(name="mask", kind="mask", classes=CLASSES),
     "reconstruction": TargetSpec(name="target", kind="image"),
+    "anomaly": TargetSpec(name="target", kind="image"),
 }
 
 
