@@ -224,7 +224,10 @@ def predict(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Where the label map of one image goes: .nii, .nii.gz, or .png in 2D."),
+        typer.Option(
+            help="Where the label map or the image made of one image goes: .nii, .nii.gz, .npy, "
+            "or .png in 2D."
+        ),
     ] = None,
     table: Annotated[
         str | None,
@@ -232,7 +235,7 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """What a model says: class probabilities, a label map or objects; needs no PyTorch."""
+    """What a model says: probabilities, a label map, objects or an image; needs no PyTorch."""
     from automed import quantities
     from automed.data import label_map, pixels
     from automed.errors import DataError
@@ -251,12 +254,13 @@ def predict(
         told = {name: predict(loaded, [array], row) for name, array in given.items()}
     else:
         told = {"table": predict(loaded, [], row)}
-    has_map = any(answer.labels is not None for answer in told.values())
+    maps = [a.image if a.labels is None else a.labels for a in told.values()]
+    of_values = any(answer.image is not None for answer in told.values())
+    has_map = any(one is not None for one in maps)
     if out is not None:
-        (labels,) = (answer.labels for answer in told.values())
-        if labels is None:
-            raise DataError(f"a model of {card.problem} gives no label map; leave --out away")
-        label_map.write(labels, out, like=paths[0])
+        if maps[0] is None:
+            raise DataError(f"a model of {card.problem} gives no map; leave --out away")
+        label_map.write(maps[0], out, like=paths[0])
     of_bytes = sum(array.dtype == "uint8" for array in given.values())
     if of_bytes and any(spec.units == "HU" for spec in card.inputs):
         print(
@@ -268,14 +272,15 @@ def predict(
         print(json.dumps({name: answer.plain() for name, answer in told.items()}, indent=1))
         return
     for name, answer in told.items():
-        ranked = sorted(answer.values.items(), key=lambda pair: -pair[1])
+        ranked = sorted(answer.values.items(), key=lambda pair: 0 if of_values else -pair[1])
         shown = (f"{k} {significant(v) if has_map else f'{v:.3f}'}" for k, v in ranked)
         print("  ".join([name, *shown]))
         for found in answer.objects():
             centre = ", ".join(significant(x) for x in found["centre"])
             print(f"  centre {centre}  radius {found['radius']:.1f}  score {found['score']:.3f}")
     if has_map and out is None:
-        print("shares of the image; --out mask.nii.gz (or .png) writes the map", file=sys.stderr)
+        what = "of the image it makes" if of_values else "shares of the image"
+        print(f"{what}; --out mask.nii.gz (or .png, .npy) writes the map", file=sys.stderr)
     print(card.notice, file=sys.stderr)
 
 

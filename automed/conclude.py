@@ -123,7 +123,7 @@ def conclude(
 
 def metadata(job: Job, parts: Parts) -> dict[str, str]:
     """What an artefact says of itself; no path, no patient."""
-    sample = parts.train.sample
+    sample = parts.val.sample
     return {
         "automed": __version__,
         "task": job.task.name,

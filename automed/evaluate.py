@@ -117,7 +117,7 @@ def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed"
 
     problem = registry.part("problem", task.problem).PROBLEM
     finish = partial(problem.finish, sample=sample)
-    return Deployed(network, sample.inputs, finish, problem.outputs)
+    return Deployed(network, sample.inputs, finish, problem.outputs, problem.restored)
 
 
 def memo_key(graph: str, exporter: str, name: str = "") -> str:
@@ -230,9 +230,11 @@ class _Shared:
 
 
 def _shared(job: Job) -> _Shared:
-    target = registry.part("problem", job.task.problem).PROBLEM.target
+    problem = registry.part("problem", job.task.problem).PROBLEM
     keys = tuple(sorted(job.keys.items()))
-    return _opened(job.data, keys, job.window, job.task.window, job.seed, target)
+    return _opened(
+        job.data, keys, job.window, job.task.window, job.seed, problem.target, problem.one_class
+    )
 
 
 @cache
@@ -243,11 +245,18 @@ def _opened(
     hu_window: tuple[float, float],
     seed: int,
     target: TargetKind,
+    one_class: bool,
 ) -> _Shared:
     from automed import data as intake
 
     parts = intake.open_parts(
-        data, dict(keys), seed=seed, window=window, hu_window=hu_window, target=target
+        data,
+        dict(keys),
+        seed=seed,
+        window=window,
+        hu_window=hu_window,
+        target=target,
+        one_class=one_class,
     )
     return _Shared(parts.train.sample, parts.train, parts.val)
 

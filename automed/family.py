@@ -22,12 +22,14 @@ class Family(ABC):
     Attributes:
         recipe: Name of the training recipe that fits the family, a file in training/recipes/.
         problems: Names of the problems whose outputs the family can give.
+        unfit: Problems that one may expect it to serve, and why it does not.
         dims: Spatial dimensions of the images it takes; 0 stands for a table alone.
         takes_table: Whether it takes a table beside the image.
     """
 
     recipe: ClassVar[str] = "gradient"
     problems: ClassVar[tuple[str, ...]] = ("classification",)
+    unfit: ClassVar[Mapping[str, str]] = {}
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     takes_table: ClassVar[bool] = False
 
@@ -84,10 +86,12 @@ class Family(ABC):
         """The untrained network: every input in the sample's order in, the raw output out.
 
         Images come windowed as (N, C, *size), tables as they are, (N, F). The output has
-        `sample.target.channels` channels: for classification logits (N, K), for segmentation
-        logits (N, K, *size); while training it may be a list of such, the finest first, for deep
-        supervision. Every point of the space must build for every image of at least 16 pixels an
-        axis that `refusal` lets pass.
+        `sample.target.channels` channels: for a label logits (N, K), for a mask logits
+        (N, K, *size), for an image that image (N, C, *size) in its window. While training it may
+        be a list of such, the finest first, for deep supervision, or either in a tuple with a
+        penalty, a scalar that is added to the loss. What acts in training alone, such as dropout
+        or noise, is a layer. Every point of the space must build for every image of at least 16
+        pixels an axis that `refusal` lets pass.
         """
 
 

@@ -109,7 +109,7 @@ def exported(
         step(f"exporting and verifying {trial.name}")
         attempt(
             trial.name,
-            partial(_network, job, val, trial, outcome, weights, metadata),
+            partial(_network, job, train.sample, val, trial, outcome, weights, metadata),
         )
     for name in job.task.baselines:
         if name in CLASSICAL:
@@ -157,6 +157,7 @@ def final_front(
 
 def _network(
     job: Job,
+    sample: SampleSpec,
     val: Dataset,
     trial: Trial,
     outcome: Outcome,
@@ -164,8 +165,8 @@ def _network(
     metadata: Mapping[str, str],
 ) -> Finalist:
     exporter = registry.part("exporter", job.exporter)
-    model = deployed(trained_network(job, val.sample, trial, weights(trial)), job.task, val.sample)
-    artefact = exporter.export(model, val.sample.inputs, {**metadata, "name": trial.name})
+    model = deployed(trained_network(job, sample, trial, weights(trial)), job.task, sample)
+    artefact = exporter.export(model, sample.inputs, {**metadata, "name": trial.name})
     runner = exporter.load(artefact)
     given = outputs(runner, val.given)
     return Finalist(

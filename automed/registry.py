@@ -31,6 +31,8 @@ ROWS: dict[str, dict[str, str]] = {
         "classification": "automed.problems.classification",
         "segmentation": "automed.problems.segmentation",
         "detection": "automed.problems.detection",
+        "reconstruction": "automed.problems.reconstruction",
+        "anomaly": "automed.problems.anomaly",
     },
     "recipe": {
         "gradient": "automed.training.recipes.gradient",
@@ -189,5 +191,9 @@ def space(families: tuple[str, ...], problem: str) -> dict[str, Parameter]:
     for name in families:
         if problem not in family(name).problems:
             able = [n for n in names("family") if problem in family(n).problems]
-            raise SpaceError(f"family {name} is not for {problem}; these are: {', '.join(able)}")
+            reason = family(name).unfit.get(problem)
+            raise SpaceError(
+                f"family {name} is not for {problem}{f': {reason}' if reason else ''}; "
+                f"these are: {', '.join(able)}"
+            )
     return joint({name: family(name).space() for name in families})

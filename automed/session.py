@@ -169,13 +169,15 @@ class Session:
         from automed import data
 
         plan = self._plan
+        problem = registry.part("problem", plan.task.problem).PROBLEM
         return data.open_parts(
             plan.data,
             plan.keys,
             seed=plan.seed,
             window=plan.window,
             hu_window=plan.task.window,
-            target=registry.part("problem", plan.task.problem).PROBLEM.target,
+            target=problem.target,
+            one_class=problem.one_class,
         )
 
     def _make_job(self) -> "Job":

@@ -169,4 +169,14 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
     return task
 
 
-CLASSICAL = ("logistic-regression", "random-forest", "threshold", "blob-detector")
+CLASSICAL = (
+    "logistic-regression",
+    "random-forest",
+    "threshold",
+    "identity",
+    "gaussian",
+    "median",
+    "mean-intensity",
+    "pca",
+    "blob-detector",
+)

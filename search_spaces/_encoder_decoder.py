@@ -1,19 +1,24 @@
 """The frame that networks for maps share: features down to a coarse stage and back up."""
 
+import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
+from torch.nn import functional
 
 from automed.sample import SampleSpec
 from automed.space import choice, integer
 
 from ._blocks import Layers
 from ._conv import Convolutional
+
+SMALL = 0.05
+"""Standard deviation that corrections of an image begin with, as a share of its window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +28,10 @@ class EncoderDecoderFamily(Convolutional):
     No stage is smaller than two pixels an axis: an image that is too small has fewer of them.
     """
 
-    problems: ClassVar[tuple[str, ...]] = ("segmentation",)
+    problems: ClassVar[tuple[str, ...]] = ("segmentation", "reconstruction")
+    unfit: ClassVar[Mapping[str, str]] = {
+        "anomaly": "what its encoder hands across lets it copy any input, normal or not"
+    }
 
     depth: int = integer(1, 3, default=2)
     """Convolutions per stage, on the way down and on the way up."""
@@ -36,7 +44,7 @@ class EncoderDecoderFamily(Convolutional):
     """
 
     def build(self, sample: SampleSpec) -> nn.Module:
-        """The untrained network: windowed image (N, C, *size) in, logits (N, K, *grid) out."""
+        """The untrained network: windowed image (N, C, *size) in, raw output (N, K, *grid) out."""
         layers = self.layers(sample.dims, self.norm)
         finest = -(-min(sample.image.size) // self.stride)
         stages = min(self.stages, finest.bit_length() - 1)
@@ -44,6 +52,7 @@ class EncoderDecoderFamily(Convolutional):
         for stage in range(stages):
             encoders.append(self.encoder(layers, stage, inputs))
             inputs = self.channels(stage)
+        corrects = sample.target.kind == "image"
         joins, decoders, heads = [], [], []
         for stage in reversed(range(stages - 1)):
             join, joined = self.join(layers, inputs, self.channels(stage))
@@ -51,8 +60,10 @@ class EncoderDecoderFamily(Convolutional):
             joins.append(join)
             decoders.append(decoder)
             heads.append(Conv["conv", sample.dims](inputs, sample.target.channels, 1))
+            if corrects:
+                nn.init.normal_(heads[-1].weight, std=SMALL / math.sqrt(inputs))
         heads = heads[::-1] if self.deep_supervision else heads[-1:]
-        return EncoderDecoder(encoders, joins, decoders, heads)
+        return EncoderDecoder(encoders, joins, decoders, heads, corrects=corrects)
 
     @property
     def stride(self) -> int:
@@ -89,7 +100,11 @@ class SkipFamily(EncoderDecoderFamily):
 
 
 class EncoderDecoder(nn.Module):
-    """Logits (N, K, *grid); while training with several heads a list, the finest first."""
+    """Raw output (N, K, *grid); while training with several heads a list, the finest first.
+
+    Where an image is made of an image, what the heads give is added to the input: the difference
+    between the two is easier to learn (Zhang et al. 2017, DnCNN, arXiv:1608.03981).
+    """
 
     def __init__(
         self,
@@ -97,13 +112,16 @@ class EncoderDecoder(nn.Module):
         joins: Sequence[nn.Module],
         decoders: Sequence[nn.Module],
         heads: Sequence[nn.Module],
+        *,
+        corrects: bool = False,
     ) -> None:
         super().__init__()
+        self.corrects = corrects
         self.encoders, self.joins = nn.ModuleList(encoders), nn.ModuleList(joins)
         self.decoders, self.heads = nn.ModuleList(decoders), nn.ModuleList(heads)
 
     def forward(self, x_NCS: Tensor) -> Tensor | list[Tensor]:
-        fine = []
+        fine, given_NCS = [], x_NCS
         for encoder in self.encoders:
             x_NCS = encoder(x_NCS)
             fine.append(x_NCS)
@@ -113,9 +131,16 @@ class EncoderDecoder(nn.Module):
             x_NCS = decoder(join(x_NCS, fine.pop()))
             decoded.insert(0, x_NCS)
         if self.training and len(self.heads) > 1:
-            return [head(y_NCS) for head, y_NCS in zip(self.heads, decoded, strict=True)]
-        logits_NKS: Tensor = self.heads[0](decoded[0])
-        return logits_NKS
+            pairs = zip(self.heads, decoded, strict=True)
+            return [self._answer(head(y_NCS), given_NCS) for head, y_NCS in pairs]
+        return self._answer(self.heads[0](decoded[0]), given_NCS)
+
+    def _answer(self, raw_NKS: Tensor, given_NCS: Tensor) -> Tensor:
+        if not self.corrects:
+            return raw_NKS
+        if raw_NKS.shape != given_NCS.shape:  # a coarser head, whose truth is thinned out likewise
+            given_NCS = functional.interpolate(given_NCS, raw_NKS.shape[2:], mode="nearest-exact")
+        return given_NCS + raw_NKS
 
 
 class Skip(nn.Module):

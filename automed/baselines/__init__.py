@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from automed.baselines import blobs, classifiers, threshold
+from automed.baselines import blobs, classifiers, filters, normality, threshold
 from automed.data.dataset import Dataset
 from automed.errors import UnknownNameError
 
@@ -11,6 +11,11 @@ FITS: Mapping[str, Callable[[Dataset, int], bytes]] = {
     "random-forest": classifiers.random_forest,
     "threshold": threshold.threshold,
     "blob-detector": blobs.blob_detector,
+    "identity": filters.identity,
+    "gaussian": filters.gaussian,
+    "median": filters.median,
+    "mean-intensity": normality.mean_intensity,
+    "pca": normality.pca,
 }
 """Every name of `automed.task.CLASSICAL` and what fits it; problems say which can answer them."""
 

@@ -36,6 +36,7 @@ def open_parts(
     window: tuple[float, float] | None,
     hu_window: tuple[float, float],
     target: TargetKind = "label",
+    one_class: bool = False,
 ) -> Parts:
     """The training, validation and sealed test part of a source.
 
@@ -46,8 +47,15 @@ def open_parts(
         window: Raw values mapped to 0 and 1; None to take what fits the images' units.
         hu_window: The window for images in Hounsfield units.
         target: What is to be learnt.
+        one_class: Whether what is learnt is to give back images of class 0.
 
     Raises:
         DataError: The data cannot be used as it is.
     """
-    return split(read(source, keys, target), seed=seed, window=window, hu_window=hu_window)
+    return split(
+        read(source, keys, target),
+        seed=seed,
+        window=window,
+        hu_window=hu_window,
+        one_class=one_class,
+    )

@@ -33,6 +33,8 @@ def audit(dataset: Dataset) -> None:
             _check_masks(dataset.targets[target.name], dataset.images)
         if target.kind == "points":
             _check_points(dataset.targets[target.name].astype(np.float64), dataset.images)
+        if target.kind == "image":
+            _check_targets(dataset.targets[target.name], dataset.images)
     _check_patients(dataset)
 
 
@@ -164,6 +166,16 @@ def _check_points(points: NDArray[np.float64], images: Array) -> None:
             )
     if not there.any():
         raise DataError("no image has any point; there is nothing to learn from: check the points")
+
+
+def _check_targets(targets: Array, images: Array) -> None:
+    if targets.shape != images.shape:
+        shapes = ["x".join(map(str, array.shape[1:])) for array in (targets, images)]
+        raise DataError(
+            f"target images of {shapes[0]} for images of {shapes[1]} (channels x size); both are "
+            "of one shape: resample them to one grid, with as many channels"
+        )
+    _check_finite(targets)
 
 
 def _check_patients(dataset: Dataset) -> None:

@@ -32,6 +32,7 @@ ROLE_OF_TARGET: Mapping[TargetKind, str] = {
     "label": "labels",
     "mask": "masks",
     "points": "points",
+    "image": "targets",
 }
 INPUTS = ("images", "signals", "table")
 _PART_OF = {
@@ -55,8 +56,9 @@ class Columns:
         images: Signals, images or volumes (N, C, *size) in raw units, or None.
         table: Clinical variables (N, F), or None; a sample has at least one of the two.
         labels: (N,) whole numbers or words; negative, NaN or empty means no label. None where
-            the target is none.
+            something else is to be learnt.
         masks: (N, 1, *size) whole numbers, 0 for background, or None.
+        targets: (N, C, *size) images to be made from the images, in their raw units, or None.
         points: (N, M, dims + 1) centre per axis and radius of objects, in pixels, rows of NaN
             where an image has fewer; or None.
         groups: (N,) ids of patients, of any kind, or None.
@@ -71,6 +73,7 @@ class Columns:
     labels: Array | None = None
     masks: Array | None = None
     points: Array | None = None
+    targets: Array | None = None
     groups: Array | None = None
     split: Array | None = None
     classes: tuple[str, ...] = ()
@@ -171,14 +174,20 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
             notes.append(f"{(~labelled).sum():,} of {len(labels):,} rows left out: no label")
         rows = rows[labelled]
         target, truth = TargetSpec(classes=classes), labels[labelled]
+        learnt = f"{len(classes)} classes"
     elif columns.points is not None:
-        points = _encode_points(columns.points[rows], columns.images, source)
-        target = TargetSpec(name="points", kind="points", values=points.shape[-1] + 1)
-        truth = points
-    else:
-        assert columns.masks is not None
+        truth = _encode_points(columns.points[rows], columns.images, source)
+        target = TargetSpec(name="points", kind="points", values=truth.shape[-1] + 1)
+        learnt = f"{np.isfinite(truth[..., -1]).sum():,} objects"
+    elif columns.masks is not None:
         masks, classes = _encode_masks(columns.masks[rows], columns.classes, source)
         target, truth = TargetSpec(name="mask", kind="mask", classes=classes), masks
+        learnt = f"{len(classes)} classes of pixels"
+    else:
+        assert columns.targets is not None
+        truth = columns.targets[rows]
+        target = TargetSpec(name="target", kind="image", values=truth.shape[1])
+        learnt = "each with a target image"
     groups = None
     if columns.groups is not None:
         groups = _encode_groups(columns.groups[rows], source)
@@ -206,16 +215,10 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         split=None if split is None else split[rows],
         description=(
             f"{len(rows):,} samples of {' and '.join(_in_words(s) for s in specs)}, "
-            f"{_told(target, truth)}, {form}"
+            f"{learnt}, {form}"
         ),
         notes=tuple(notes),
     )
-
-
-def _told(target: TargetSpec, truth: Array) -> str:
-    if target.kind == "points":
-        return f"{np.isfinite(truth[..., -1].astype(np.float32)).sum():,} objects"
-    return f"{len(target.classes)} classes{' of pixels' if target.kind == 'mask' else ''}"
 
 
 def _in_words(spec: InputSpec) -> str:
@@ -232,6 +235,7 @@ def _require_one_length(columns: Columns, source: str) -> Mapping[str, int]:
         "labels": columns.labels,
         "masks": columns.masks,
         "points": columns.points,
+        "targets": columns.targets,
         "group": columns.groups,
         "split": columns.split,
     }

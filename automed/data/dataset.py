@@ -20,7 +20,8 @@ class Dataset:
         sample: What one row holds.
         inputs: By input name; images are (N, C, *size) in raw units, the dtype they came in.
         targets: By target name; labels are (N,) int64 and masks (N, *size) indices into the
-            target's classes, points (N, M, dims + 1) centres and radii in pixels, NaN for none.
+            target's classes, images (N, C, *size) in raw units, once split in the input's window,
+            points (N, M, dims + 1) centres and radii in pixels, NaN for none.
         groups: (N,) int64 codes of the patient (or scan) of each row, or None if unknown. Codes
             are counted from 0 in the order of first appearance: the ids themselves stay outside.
         split: (N,) of "train", "val" or "test" as delivered, or None.

@@ -20,6 +20,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "labels": ("labels",),
     "masks": ("masks",),
     "points": ("points",),
+    "targets": ("targets",),
     "group": GROUP_NAMES,
     "split": ("split",),
     "classes": ("class_names", "classes"),
@@ -52,14 +53,15 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     a second one of 1 or 3 is channels (N, C, D, H, W), or else a last one of 1, 3 or 4.
     Signals: (N, L) or (N, C, L), instead of images. Table: (N, F) numbers, beside or instead of
     images. Labels: (N,) or (N, 1) whole numbers or words; a negative number means no label.
-    Masks: (N, *size) whole numbers, 0 for background. Points: (N, M, axes + 1), see `Columns`.
+    Masks: (N, *size) whole numbers, 0 for background. Targets: images or signals as those given,
+    of the same shape, in the same units. Points: (N, M, axes + 1), see `Columns`.
 
     Args:
         source: Path of the file.
         keys: Array names by role (see ROLES), where they are not the usual ones. A group may be
             derived ("candidate_index//5000"); "none" means that the file's own group or split is
             not to be used.
-        target: What is to be learnt: labels, masks or points.
+        target: What is to be learnt: labels, masks, target images or points.
 
     Raises:
         DataError: The file or an array cannot be used.
@@ -103,6 +105,7 @@ def _columns(
         labels=_column(arrays["labels"], "labels", source) if target == "label" else None,
         masks=arrays["masks"][:, None] if target == "mask" else None,
         points=arrays["points"] if target == "points" else None,
+        targets=_laid_out(arrays, "targets", source) if target == "image" else None,
         groups=_column(arrays["group"], "group", source) if "group" in arrays else None,
         split=_column(arrays["split"], "split", source) if "split" in arrays else None,
         classes=classes,
@@ -142,14 +145,18 @@ def _medmnist_columns(
 
 def _grid(arrays: Mapping[str, Array], source: str) -> Array | None:
     """Images or signals as (N, C, *size), or None where the file has only a table."""
-    if "images" in arrays:
-        return _channels_first(arrays["images"], source)
-    if "signals" not in arrays:
-        return None
-    signals = arrays["signals"]
+    role = next((role for role in ("images", "signals") if role in arrays), None)
+    return None if role is None else _laid_out(arrays, role, source)
+
+
+def _laid_out(arrays: Mapping[str, Array], role: str, source: str) -> Array:
+    """Images as (N, C, *size); where there are signals and no images, signals so."""
+    if "images" in arrays or "signals" not in arrays:
+        return _channels_first(arrays[role], source)
+    signals = arrays[role]
     if signals.dtype.kind not in "iuf" or signals.ndim not in (2, 3):
         raise DataError(
-            f"{source}: signals of shape {signals.shape}, {signals.dtype}; allowed are numbers of "
+            f"{source}: {role} of shape {signals.shape}, {signals.dtype}; allowed are numbers of "
             "shape (N,L) and (N,C,L): arrange the axes so"
         )
     return signals.reshape(len(signals), -1, signals.shape[-1])

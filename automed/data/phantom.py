@@ -1,7 +1,7 @@
 """The embedded tasks' data: lung CT from a simulated thorax, in patches or in volumes."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ PLANE_MM = 0.8
 """Between the slices of a volume, thin enough for vessels to pass through all of them."""
 HU_LIMITS = (-1024, 1500)
 WINDOW_HU = (-1000.0, 400.0)
+DOSE_PERCENT = 25
+"""Of the normal dose, what images to be denoised are simulated with."""
 MASKED_NODULES = 0.8
 """Share of candidates that are nodules where masks are asked for."""
 
@@ -60,13 +62,13 @@ class Cut:
         """Millimetres per pixel and axis."""
         return (PLANE_MM, SPACING_MM, SPACING_MM)[-len(self.size) :]
 
-    @property
-    def options(self) -> Options:
-        """What a source can choose."""
+    def options(self, target: TargetKind) -> Options:
+        """What a source can choose; the dose of the input, in percent, where both are images."""
         return {
             "seed": (0, 0, 2**31 - 1),
             "patients": (self.num_patients, 4, 2000),
             "patches": (self.per_patient, 1, 64),
+            **({"dose": (DOSE_PERCENT, 1, 99)} if target == "image" else {}),
         }
 
 
@@ -86,6 +88,7 @@ def generate(
     *,
     cut: Cut = PATCHES,
     target: TargetKind = "label",
+    dose_percent: int = DOSE_PERCENT,
 ) -> Dataset:
     """Simulated lung CT; the same arguments give the same bits.
 
@@ -94,35 +97,48 @@ def generate(
         num_patients: Simulated patients; a patient does not depend on how many there are.
         patches_per_patient: Candidates cut from each.
         cut: Patches or volumes.
-        target: "label", or "mask" for the outlines of nodules, of which there are then more.
+        target: "label"; "mask" for the outlines of nodules, of which there are then more; or
+            "image" for pairs of low and normal dose.
+        dose_percent: The low dose, of the normal one.
 
     Returns:
         image: (N, 1, *size) int16 HU, N = num_patients * patches_per_patient;
         label: (N,) int64, 1 for a nodule, or mask: (N, 1, *size) uint8, 1 where a nodule
-        contributes more than half of its contrast; groups: (N,) int64 patient codes.
+        contributes more than half of its contrast; or for pairs target: (N, 1, *size) int16 HU of
+        the normal dose, and image that of the low dose; groups: (N,) int64 patient codes.
     """
     source = b"".join(Path(file).read_bytes() for file in _SOURCES)
     version = hashlib.sha256(source).hexdigest()[:16]
     size = "x".join(map(str, cut.size))
+    kind = f"{dose_percent}-percent" if target == "image" else target
     arrays = cached(
-        f"phantom-{size}-{target}-{version}-seed{seed}-{num_patients}x{patches_per_patient}",
-        lambda: simulate(seed, num_patients, patches_per_patient, cut=cut, target=target),
+        f"phantom-{size}-{kind}-{version}-seed{seed}-{num_patients}x{patches_per_patient}",
+        lambda: simulate(
+            seed,
+            num_patients,
+            patches_per_patient,
+            cut=cut,
+            target=target,
+            dose_percent=dose_percent,
+        ),
     )
     labels = arrays["label"]
+    learnt = TargetSpec(name=target, kind=target, classes=_CLASSES)
+    if target == "image":
+        learnt = TargetSpec(name="target", kind=target)
     spec = InputSpec(
         channels=1, size=cut.size, units="HU", window=WINDOW_HU, spacing_mm=cut.spacing_mm
     )
     return Dataset(
-        sample=SampleSpec(
-            inputs=(spec,), targets=(TargetSpec(name=target, kind=target, classes=_CLASSES),)
-        ),
+        sample=SampleSpec(inputs=(spec,), targets=(learnt,)),
         inputs={"image": arrays["image"]},
-        targets={target: arrays[target]},
+        targets={learnt.name: arrays[learnt.name]},
         groups=np.repeat(np.arange(num_patients, dtype=np.int64), patches_per_patient),
         split=None,
         description=(
             f"simulated {cut.what}: {len(labels)} of {num_patients} simulated patients, "
             f"{int((labels == 1).sum())} with a nodule, {size} pixels"
+            f"{f', {dose_percent} % of the normal dose' if target == 'image' else ''}"
         ),
         simulated=SIMULATED,
     )
@@ -135,18 +151,21 @@ def simulate(
     *,
     cut: Cut = PATCHES,
     target: TargetKind = "label",
+    dose_percent: int = DOSE_PERCENT,
 ) -> dict[str, Array]:
-    """The arrays behind `generate`, without a cache: image and label, and mask if asked for."""
+    """The arrays behind `generate`, without a cache: image, label, and the target asked for."""
     made = []
     for patient in range(num_patients):
         rng = np.random.default_rng([seed, patient])
-        made.append(_of_patient(rng, patches_per_patient, cut, target))
+        made.append(_of_patient(rng, patches_per_patient, cut, target, dose_percent))
     return {name: np.concatenate([arrays[name] for arrays in made]) for name in made[0]}
 
 
-def _of_patient(rng: Generator, count: int, cut: Cut, target: TargetKind) -> dict[str, Array]:
+def _of_patient(
+    rng: Generator, count: int, cut: Cut, target: TargetKind, dose_percent: int
+) -> dict[str, Array]:
     patient = thorax.draw_patient(rng)
-    nodules = patient.nodule_share if target == "label" else MASKED_NODULES
+    nodules = MASKED_NODULES if target == "mask" else patient.nodule_share
     labels = (rng.uniform(size=count) < nodules).astype(np.int64)
     side = cut.size[-1] + 2 * MARGIN_PIXELS
     scenes = np.empty((count, *cut.size[:-2], side, side), np.float32)
@@ -166,19 +185,25 @@ def _of_patient(rng: Generator, count: int, cut: Cut, target: TargetKind) -> dic
         scenes[row] = hu if cut.num_slices else hu.mean(axis=0)
         shares[row] = share if cut.num_slices else share.mean(axis=0)
     inner = slice(MARGIN_PIXELS, side - MARGIN_PIXELS)
-    scanned = scan(scenes, rng, patient)[:, None, ..., inner, inner]
-    arrays: dict[str, Array] = {
-        "image": np.rint(np.clip(scanned, *HU_LIMITS)).astype(np.int16),
-        "label": labels,
-    }
+    doses = (1.0, dose_percent / 100) if target == "image" else (1.0,)
+    scans = [
+        np.rint(np.clip(scanned[:, None, ..., inner, inner], *HU_LIMITS)).astype(np.int16)
+        for scanned in scan(scenes, rng, patient, doses)
+    ]
+    arrays: dict[str, Array] = {"image": scans[-1], "label": labels}
+    if target == "image":
+        arrays["target"] = scans[0]
     if target == "mask":
         arrays["mask"] = (shares[:, None, ..., inner, inner] > 0.5).astype(np.uint8)
     return arrays
 
 
 def scan(
-    scenes: NDArray[np.float32], rng: Generator, patient: thorax.Patient
-) -> NDArray[np.float64]:
+    scenes: NDArray[np.float32],
+    rng: Generator,
+    patient: thorax.Patient,
+    doses: Sequence[float] = (1.0,),
+) -> list[NDArray[np.float64]]:
     """What the patient's scanner makes of sharp scenes: blur, edge enhancement, filtered noise.
 
     The noise is white noise through a ramp filter and an apodisation window, as filtered back
@@ -189,6 +214,12 @@ def scan(
         scenes: (N, H, W) or (N, D, H, W) densities.
         rng: Start of the noise.
         patient: Whose scanner it is.
+        doses: Of the scans wanted, as shares of the normal dose, from that, 1, down. A scan of
+            less has the noise of the one before and more of its own, so that the variance is
+            inverse to the dose, as when low doses are simulated from scans of patients.
+
+    Returns:
+        A scan for each dose.
     """
     side = scenes.shape[-1]
     fy = np.fft.fftfreq(side, SPACING_MM)[:, None]
@@ -198,11 +229,19 @@ def scan(
     response *= 1.0 + patient.sharpening * (2.0 * np.pi * patient.blur_mm * frequency) ** 2
     angle = np.arctan2(fy, fx) - rng.uniform(0.0, np.pi)
     band = frequency * response * (1.0 + patient.streak * np.cos(2.0 * angle))
-    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(scenes.shape)) * band, s=(side, side))
     axes = tuple(range(1, scenes.ndim))
-    dose = patient.noise_hu * rng.uniform(0.8, 1.25, (len(scenes), *[1] * len(axes)))
-    noise *= dose / noise.std(axis=axes, keepdims=True)
-    return np.fft.irfft2(np.fft.rfft2(scenes) * response, s=(side, side)) + noise
+    scans: list[NDArray[np.float64]] = []
+    noise_hu, variance = np.zeros(()), 0.0
+    for dose in doses:
+        white = np.fft.rfft2(rng.standard_normal(scenes.shape))
+        noise = np.fft.irfft2(white * band, s=(side, side))
+        if not scans:
+            noise_hu = patient.noise_hu * rng.uniform(0.8, 1.25, (len(scenes), *[1] * len(axes)))
+            scans.append(np.fft.irfft2(np.fft.rfft2(scenes) * response, s=(side, side)))
+        noise *= noise_hu * np.sqrt(1 / dose - variance) / noise.std(axis=axes, keepdims=True)
+        scans.append(scans[-1] + noise)
+        variance = 1 / dose
+    return scans[1:]
 
 
 def accepts(source: str) -> bool:
@@ -216,14 +255,23 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     Args:
         source: What `accepts` answers True for.
         keys: Names of arrays in other formats; nothing to choose here.
-        target: What is to be learnt: labels or masks.
+        target: What is to be learnt: labels, masks, or images of the normal dose.
 
     Raises:
         DataError: An option makes no sense, or the phantom has no such target.
     """
     del keys
-    if target not in ("label", "mask"):
-        raise DataError(f"{source!r} has labels and masks but no {target}; give your own --data")
+    if target not in ("label", "mask", "image"):
+        raise DataError(
+            f"{source!r} has labels, masks and pairs of images, no {target}; give your own --data"
+        )
     cut = CUTS[source.partition("?")[0]]
-    values = parse(source, cut.options, "seed=3&patients=50")
-    return generate(values["seed"], values["patients"], values["patches"], cut=cut, target=target)
+    values = parse(source, cut.options(target), "seed=3&patients=50")
+    return generate(
+        values["seed"],
+        values["patients"],
+        values["patches"],
+        cut=cut,
+        target=target,
+        dose_percent=values.get("dose", DOSE_PERCENT),
+    )

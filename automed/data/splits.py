@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from automed.data.audit import repeated_images
 from automed.data.columns import PARTS
 from automed.data.dataset import Dataset
-from automed.data.units import windowed
+from automed.data.units import in_window, windowed
 from automed.errors import DataError
+from automed.sample import SampleSpec, TargetSpec
 
 Codes = NDArray[np.int64]
 
@@ -56,6 +57,8 @@ class Sealed:
 class Parts:
     """A dataset cut in three that no patient shares; all carry one final SampleSpec.
 
+    Where networks learn to give images back, train alone has the images for its target.
+
     Attributes:
         train: What networks learn from, and windows and class weights are taken from.
         val: What a search compares networks on.
@@ -80,6 +83,7 @@ def split(
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     window: tuple[float, float] | None = None,
     hu_window: tuple[float, float] = (-1000.0, 400.0),
+    one_class: bool = False,
 ) -> Parts:
     """Training, validation and sealed test part of a dataset.
 
@@ -94,6 +98,8 @@ def split(
         fractions: Shares of train, val and test, where they are cut here.
         window: Raw values mapped to 0 and 1; by default decided by `units.windowed`.
         hu_window: The window if the images are in Hounsfield units.
+        one_class: Whether train holds the samples of class 0 alone, and as its target the image
+            that each is; validation and test keep every class and their labels.
 
     Raises:
         DataError: Some part cannot hold every class, or an argument is out of range.
@@ -106,13 +112,39 @@ def split(
     train, val, test = (
         replace(dataset.rows(np.flatnonzero(codes == code)), split=None) for code in range(3)
     )
+    facts = [("split", how), *_facts(dataset, codes)]
+    if one_class:
+        train = train.rows(np.flatnonzero(train.truth == 0))
+        name = dataset.sample.target.classes[0]
+        facts.append(("learnt from", f"the {len(train):,} samples of {name} in train alone"))
     sample = windowed(train, window=window, hu_window=hu_window)
-    train, val, test = (replace(part, sample=sample) for part in (train, val, test))
+    train, val, test = (_in_units_of(sample, part) for part in (train, val, test))
+    if one_class:
+        train = _its_own_target(train)
     return Parts(
         train=train,
         val=val,
         sealed=Sealed(test),
-        facts=(("split", how), *_facts(dataset, codes)),
+        facts=tuple(facts),
+    )
+
+
+def _in_units_of(sample: SampleSpec, part: Dataset) -> Dataset:
+    """A part with its final description; a target that is an image lies in the image's window."""
+    if sample.target.kind != "image":
+        return replace(part, sample=sample)
+    truth = in_window(part.truth, sample.image, part.images)
+    return replace(part, sample=sample, targets={sample.target.name: truth})
+
+
+def _its_own_target(part: Dataset) -> Dataset:
+    """Images that are to be given back."""
+    image = part.sample.image
+    target = TargetSpec(name="target", kind="image", values=image.channels)
+    return replace(
+        part,
+        sample=replace(part.sample, targets=(target,)),
+        targets={target.name: in_window(part.images, image)},
     )
 
 

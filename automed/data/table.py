@@ -17,6 +17,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "images": ("path", "image", "file", "filename"),
     "labels": ("label", "class", "target", "diagnosis"),
     "masks": ("mask",),
+    "targets": ("target_image",),
     "table": (),
     "group": GROUP_NAMES,
     "split": ("split",),
@@ -47,7 +48,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
         keys: Headings by role (see ROLES), where they are not the usual ones; upper and lower
             case are the same. Variables are named only here, as in table=age+smoker. "none" means
             that the file's own group or split is not to be used.
-        target: What is to be learnt: labels or masks.
+        target: What is to be learnt: labels, masks or target images.
 
     Raises:
         DataError: The table, a column or a file it names cannot be used; rows are named by
@@ -67,6 +68,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     )
     array, spacing_mm, notes = _stack(path, rows, chosen.get("images"))
     masks, _, _ = _stack(path, rows, chosen["masks"] if target == "mask" else None)
+    targets, _, _ = _stack(path, rows, chosen["targets"] if target == "image" else None)
     group, split = chosen.get("group"), chosen.get("split")
     if group is not None:
         notes = (*notes, f"patients are told apart by {group!r}")
@@ -76,6 +78,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
             table=_variables(rows, chosen["table"], path.name) if "table" in chosen else None,
             labels=_values(rows, chosen["labels"]) if target == "label" else None,
             masks=masks,
+            targets=targets,
             groups=None if group is None else _values(rows, group),
             split=None if split is None else _values(rows, split),
             spacing_mm=spacing_mm,

@@ -73,14 +73,20 @@ def _windowed(
     return replace(spec, units=units, window=window)
 
 
-def in_window(images_NCS: Array, spec: InputSpec) -> NDArray[np.float32]:
-    """Images as networks get them, in [0, 1]; the same as the exported graphs compute."""
+def in_window(
+    images_NCS: Array, spec: InputSpec, like_NCS: Array | None = None
+) -> NDArray[np.float32]:
+    """Images as networks get them, in [0, 1]; the same as the exported graphs compute.
+
+    Standardised by the means and spreads of other images where those are given.
+    """
     values: NDArray[np.float32] = images_NCS.astype(np.float32)
     if spec.standardised:
+        scale = values if like_NCS is None else like_NCS.astype(np.float32)
         axes = tuple(range(2, values.ndim))
-        values = values - values.mean(axes, keepdims=True)
-        spread = np.sqrt(np.square(values).mean(axes, keepdims=True))
-        values = values / np.maximum(spread, np.float32(LEAST_SPREAD))
+        mean = scale.mean(axes, keepdims=True)
+        spread = np.sqrt(np.square(scale - mean).mean(axes, keepdims=True))
+        values = (values - mean) / np.maximum(spread, np.float32(LEAST_SPREAD))
     low, high = spec.window
     return ((values - np.float32(low)) * np.float32(1.0 / (high - low))).clip(0.0, 1.0)
 

@@ -1,6 +1,6 @@
 """What is shipped: windowing, network and final activation in one graph, fed with raw values."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import torch
@@ -20,18 +20,25 @@ class Deployed(nn.Module):
         self,
         network: nn.Module,
         inputs: Sequence[InputSpec],
-        finish: Callable[[torch.Tensor], tuple[torch.Tensor, ...]],
+        finish: Callable[..., tuple[torch.Tensor, ...]],
         output_names: Sequence[str],
+        restored: Collection[str] = (),
     ) -> None:
+        """A network, its inputs, and what a problem says of outputs: see `problems.Problem`."""
         super().__init__()
         self.network = network
         self.output_names = tuple(output_names)
-        self._inputs, self._finish = tuple(inputs), finish
+        self._inputs, self._finish, self._restored = tuple(inputs), finish, restored
 
     def forward(self, *raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The outputs named by `output_names`, from the inputs (N, C, *size) in order."""
-        given = (ready(x, spec) for x, spec in zip(raw, self._inputs, strict=True))
-        return self._finish(self.network(*given))
+        given = [ready(x, spec) for x, spec in zip(raw, self._inputs, strict=True)]
+        finished = self._finish(self.network(*given), *given)
+        image = [i for i, spec in enumerate(self._inputs) if spec.kind == "image"][:1]
+        return tuple(
+            in_raw_units(y, raw[image[0]], self._inputs[image[0]]) if name in self._restored else y
+            for name, y in zip(self.output_names, finished, strict=True)
+        )
 
     @torch.inference_mode()
     def outputs(self, raw: Sequence[NDArray[np.generic]], batch: int = 64) -> NDArray[np.float32]:
@@ -54,12 +61,29 @@ def ready(raw: torch.Tensor, spec: InputSpec) -> torch.Tensor:
 
 def standardised(raw: torch.Tensor) -> torch.Tensor:
     """Each channel of each image in standard deviations from its own mean."""
-    axes = tuple(range(2, raw.ndim))
-    centred = raw - raw.mean(axes, keepdim=True)
-    return centred / centred.square().mean(axes, keepdim=True).sqrt().clamp(min=LEAST_SPREAD)
+    mean, spread = _scale(raw)
+    return (raw - mean) / spread
 
 
 def windowed(raw: torch.Tensor, window: tuple[float, float]) -> torch.Tensor:
     """Raw values mapped so that the window's ends become 0 and 1, and clipped there."""
     low, high = window
     return ((raw - low) * (1.0 / (high - low))).clamp(0.0, 1.0)
+
+
+def in_raw_units(values: torch.Tensor, raw: torch.Tensor, spec: InputSpec) -> torch.Tensor:
+    """Values in the window of an image, (N, C, *size), back in the units that image came in."""
+    low, high = spec.window
+    values = values * (high - low) + low
+    if not spec.standardised:
+        return values
+    mean, spread = _scale(raw)
+    return values * spread + mean
+
+
+def _scale(raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each channel of each image."""
+    axes = tuple(range(2, raw.ndim))
+    mean = raw.mean(axes, keepdim=True)
+    spread = (raw - mean).square().mean(axes, keepdim=True).sqrt().clamp(min=LEAST_SPREAD)
+    return mean, spread

@@ -27,6 +27,7 @@ class Shown:
         true_points: Objects (M, dims + 1), centre per axis and radius in pixels; None where the
             target is no points.
         found_points: The same as the model has them.
+        beside: Images (C, *size) in [0, 1] drawn beside the input, in this order.
     """
 
     row: int
@@ -36,6 +37,7 @@ class Shown:
     answer: NDArray[Any] | None = None
     true_points: NDArray[Any] | None = None
     found_points: NDArray[Any] | None = None
+    beside: tuple[NDArray[Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +47,14 @@ class Answer:
     Attributes:
         values: A number by its name: a class's probability, or its share of the places.
         labels: Class number of every place (*size); None where the target is no map.
+        image: What the model makes of the image, (C, *size); None where it makes none.
         points: Objects (F, dims + 2): centre per axis and radius in pixels, then the score;
             strongest first. None where the target is no points.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
     labels: NDArray[np.uint8] | None = None
+    image: NDArray[np.float32] | None = None
     points: NDArray[Any] | None = None
 
     def objects(self) -> list[dict[str, Any]]:
@@ -71,6 +75,10 @@ class Problem(Protocol):
     """The kind of target that is learnt."""
     outputs: tuple[str, ...]
     """What the exported graph returns, by name; metrics work on the first."""
+    restored: frozenset[str]
+    """Outputs that `finish` gives in the image's window, and the graph in its raw units."""
+    one_class: bool
+    """Whether networks learn to give back images of class 0 alone; all classes are judged."""
     metrics: Mapping[str, str]
     """Metric name to what it is, in words; the larger the better, unless among `errors`."""
     errors: frozenset[str]
@@ -83,8 +91,10 @@ class Problem(Protocol):
     def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "nn.Module":
         """A loss of (raw output, truth) that weighs classes by the truth of the training part."""
 
-    def finish(self, raw: "torch.Tensor", sample: SampleSpec) -> "tuple[torch.Tensor, ...]":
-        """What the exported graph returns, from the network's raw output for such samples."""
+    def finish(
+        self, raw: "torch.Tensor", *given: "torch.Tensor", sample: SampleSpec
+    ) -> "tuple[torch.Tensor, ...]":
+        """What the exported graph returns, from the network's raw output and its inputs."""
 
     def scores(
         self, outputs: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.problems import Answer, Shown
+from automed.problems.ranking import Ranking
 from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ class Classification:
 
     target: TargetKind = "label"
     outputs = ("probabilities",)
+    restored = frozenset[str]()
+    one_class = False
     errors = frozenset[str]()
     units: Mapping[str, str] = {}
     classical = ("logistic-regression", "random-forest")
@@ -46,9 +49,11 @@ class Classification:
             torch.tensor(weights, dtype=torch.float32), label_smoothing=smoothing
         )
 
-    def finish(self, raw: "torch.Tensor", sample: SampleSpec) -> "tuple[torch.Tensor, ...]":
+    def finish(
+        self, raw: "torch.Tensor", *given: "torch.Tensor", sample: SampleSpec
+    ) -> "tuple[torch.Tensor, ...]":
         """Probabilities (N, K) from logits (N, K)."""
-        del sample
+        del given, sample
         return (raw.softmax(dim=1),)
 
     def scores(
@@ -61,7 +66,7 @@ class Classification:
         weights_RN = np.ones((1, len(truth))) if weights is None else weights
         num_classes = outputs.shape[1]
         positives = [1] if num_classes == 2 else list(range(num_classes))
-        ranked = [_ranked(outputs[:, k], truth == k, weights_RN) for k in positives]
+        ranked = [Ranking.of(outputs[:, k], truth == k, weights_RN) for k in positives]
         hit_N = outputs.argmax(axis=1) == truth
         recalls = []
         for k in range(num_classes):
@@ -69,10 +74,10 @@ class Classification:
             with np.errstate(invalid="ignore"):
                 recalls.append(weight_RN @ hit_N[truth == k] / weight_RN.sum(axis=1))
         return {
-            "auc": np.mean([auc for auc, _ in ranked], axis=0),
+            "auc": np.mean([ranking.auc() for ranking in ranked], axis=0),
             "accuracy": weights_RN @ hit_N / weights_RN.sum(axis=1),
             "balanced_accuracy": np.mean(recalls, axis=0),
-            "sensitivity": np.mean([sensitivity for _, sensitivity in ranked], axis=0),
+            "sensitivity": np.mean([r.sensitivity(SPECIFICITY) for r in ranked], axis=0),
         }
 
     def shown(
@@ -105,25 +110,6 @@ def class_weights(truth: NDArray[Any], target: TargetSpec) -> NDArray[np.float64
     counts = np.bincount(truth, minlength=len(target.classes)).clip(1)
     weights: NDArray[np.float64] = np.sqrt(counts.mean() / counts)
     return weights
-
-
-def _ranked(
-    score_N: NDArray[Any], positive_N: NDArray[np.bool_], weights_RN: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """AUC and sensitivity at fixed specificity, each (R,), from one sort of the scores.
-
-    scikit-learn's functions give the same for one row of weights; a bootstrap asks for thousands.
-    """
-    order = np.argsort(-score_N, kind="stable")
-    last_of_tie = np.flatnonzero(np.append(np.diff(score_N[order]) != 0, True))
-    hits_RN = np.where(positive_N[order], weights_RN[:, order], 0.0).cumsum(axis=1)[:, last_of_tie]
-    falls_RN = np.where(positive_N[order], 0.0, weights_RN[:, order]).cumsum(axis=1)[:, last_of_tie]
-    with np.errstate(invalid="ignore"):
-        tpr_RT = np.pad(hits_RN / hits_RN[:, -1:], ((0, 0), (1, 0)))
-        fpr_RT = np.pad(falls_RN / falls_RN[:, -1:], ((0, 0), (1, 0)))
-    auc_R = np.trapezoid(tpr_RT, fpr_RT, axis=1)
-    allowed_RT = fpr_RT <= 1 - SPECIFICITY + 1e-12
-    return auc_R, np.where(allowed_RT, tpr_RT, 0.0).max(axis=1)
 
 
 PROBLEM = Classification()

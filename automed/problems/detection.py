@@ -44,6 +44,8 @@ class Detection:
     errors = frozenset[str]()
     units: Mapping[str, str] = {}
     classical = ("blob-detector",)
+    restored = frozenset[str]()
+    one_class = False
 
     def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "HeatMapLoss":
         """Focal loss of the heat, L1 of radius and place; see `HeatMapLoss`."""
@@ -52,10 +54,13 @@ class Detection:
         del truth, smoothing
         return HeatMapLoss(sample.image.size)
 
-    def finish(self, raw: "torch.Tensor", sample: SampleSpec) -> "tuple[torch.Tensor, ...]":
+    def finish(
+        self, raw: "torch.Tensor", *given: "torch.Tensor", sample: SampleSpec
+    ) -> "tuple[torch.Tensor, ...]":
         """What every cell says, and the list: centres, radii and scores, strongest first."""
         from automed.problems.heat_map import maps, peaks
 
+        del given
         finished = maps(raw, sample.image.size)
         return finished, *peaks(finished)
 

@@ -24,6 +24,8 @@ class Segmentation:
 
     target: TargetKind = "mask"
     outputs = ("probabilities", "labels")
+    restored = frozenset[str]()
+    one_class = False
     metrics = {  # noqa: RUF012 - a table
         "dice": "Dice overlap, the mean over samples of the mean over classes but background",
         "hd95": "95th percentile of the distances between surfaces, pixels, likewise",
@@ -53,9 +55,11 @@ class Segmentation:
         )
         return loss
 
-    def finish(self, raw: "torch.Tensor", sample: SampleSpec) -> "tuple[torch.Tensor, ...]":
+    def finish(
+        self, raw: "torch.Tensor", *given: "torch.Tensor", sample: SampleSpec
+    ) -> "tuple[torch.Tensor, ...]":
         """Probabilities (N, K, *size) and label map (N, *size) from logits."""
-        del sample
+        del given, sample
         return raw.softmax(dim=1), raw.argmax(dim=1)
 
     def scores(

@@ -39,20 +39,22 @@ def draw(data: Dataset, shown: Iterable[Shown]) -> tuple[Example, ...]:
 def _example(raw_CS: Array, spec: InputSpec, shown: Shown) -> Example:
     maps = [m for m in (shown.truth, shown.answer) if m is not None]
     points = [p for p in (shown.true_points, shown.found_points) if p is not None]
-    values_CS = in_window(raw_CS[None], spec)[0]
+    panels = [in_window(raw_CS[None], spec)[0], *shown.beside]
     caption, spacing_mm = shown.caption, spec.spacing_mm or (1.0,) * len(spec.size)
     if len(spec.size) == 3:
         axis, place = _slice(spec, maps, points)
         caption += f", slice {place + 1} of {spec.size[axis]}"
-        values_CS = values_CS.take(place, axis=axis + 1)
+        panels = [p.take(place, axis=axis + 1) for p in panels]
         maps = [m.take(place, axis=axis) for m in maps]
         points = [_cut(p, axis, place) for p in points]
         spacing_mm = spacing_mm[:axis] + spacing_mm[axis + 1 :]
     if len(spec.size) == 1:
-        picture = _signal(values_CS, maps)
+        picture = _signal(np.concatenate(panels), maps)
     else:
-        picture = _image(values_CS, maps, spacing_mm)
-        _circles(picture, points, values_CS.shape[1:])
+        pictures = [_image(p, maps, spacing_mm) for p in panels]
+        for drawn in pictures:
+            _circles(drawn, points, panels[0].shape[1:])
+        picture = _row(pictures)
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)
     return Example(
@@ -60,6 +62,7 @@ def _example(raw_CS: Array, spec: InputSpec, shown: Shown) -> Example:
         caption=caption,
         png=base64.b64encode(file.getvalue()).decode(),
         outlined=bool(maps or points),
+        panels=len(panels),
     )
 
 
@@ -115,6 +118,15 @@ def _circles(picture: Image.Image, points: Sequence[Array], size: Sequence[int])
             top, left = (y + 0.5 - radius) * down - wider, (x + 0.5 - radius) * across - wider
             low, right = (y + 0.5 + radius) * down + wider, (x + 0.5 + radius) * across + wider
             pen.ellipse([left, top, right, low], outline=name, width=EDGE)
+
+
+def _row(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one size side by side."""
+    width, height = pictures[0].width + EDGE, pictures[0].height
+    row = Image.new("RGB", (width * len(pictures) - EDGE, height), _PAPER)
+    for number, picture in enumerate(pictures):
+        row.paste(picture, (number * width, 0))
+    return row
 
 
 def _outline(labels_HW: Array, *, around: bool) -> NDArray[np.bool_]:

@@ -77,12 +77,14 @@ class Example:
         caption: What is true and what the model says.
         png: The picture, a PNG in base 64.
         outlined: Whether truth and answer are drawn into it.
+        panels: Images side by side in it.
     """
 
     title: str
     caption: str
     png: str
     outlined: bool = False
+    panels: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

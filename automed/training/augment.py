@@ -81,19 +81,26 @@ class Augmentation:
     def part(
         self, part: Part, sample: SampleSpec, seed: int
     ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-        """Inputs and truth of an epoch; what lies on the images' grid moves with them."""
+        """Inputs and truth of an epoch; what lies on the images' grid moves with them.
+
+        A truth that is an image is tinted with them too: it has the same window.
+        """
         kinds = [spec.kind for spec in sample.inputs]
         images = [x for x, kind in zip(part.inputs, kinds, strict=True) if kind == "image"]
         if not images:
             return part.inputs, part.truth
-        kind = sample.target.kind
-        on_grid = [] if kind in ("label", "points") else [part.truth]
-        points = part.truth if kind == "points" else None
+        learnt = sample.target.kind
+        if learnt == "image":
+            images.append(part.truth)
+        on_grid = [part.truth] if learnt == "mask" else []
+        points = part.truth if learnt == "points" else None
         joined, *moved = self.epoch(torch.cat(images, 1), seed, on_grid, points)
-        split = iter(torch.split(joined, [x.shape[1] for x in images], 1))
-        inputs = zip(part.inputs, kinds, strict=True)
+        split = list(torch.split(joined, [x.shape[1] for x in images], 1))
+        if learnt == "image":
+            moved = [split.pop()]
+        own, inputs = iter(split), zip(part.inputs, kinds, strict=True)
         return (
-            tuple(next(split) if kind == "image" else x for x, kind in inputs),
+            tuple(next(own) if kind == "image" else x for x, kind in inputs),
             moved[0] if moved else part.truth,
         )
 

@@ -244,7 +244,7 @@ def trained(row: Row, learn: Dataset, stop: Dataset) -> Runner:
     )
     network.load_state_dict(kept_weights(fit.checkpoint))
     finish = partial(problem.finish, sample=learn.sample)
-    model = Deployed(network, learn.sample.inputs, finish, problem.outputs)
+    model = Deployed(network, learn.sample.inputs, finish, problem.outputs, problem.restored)
     exporter = registry.part("exporter", "onnx")
     loaded: Runner = exporter.load(exporter.export(model, learn.sample.inputs, {}))
     return loaded

@@ -188,7 +188,7 @@ def test_an_input_too_many_or_too_few_is_refused(inputs, images, table, told):
 def test_options_that_do_not_suit_a_classifier(cli, model, hu, tmp_path):
     path = png(tmp_path / "image.png", (hu + 1000).astype(np.uint16))
     for options, told in (
-        ((path, "--out", tmp_path / "mask.png"), "gives no label map"),
+        ((path, "--out", tmp_path / "mask.png"), "gives no map"),
         ((path, path, "--out", tmp_path / "mask.png"), "one image; given 2"),
         ((path, "--table", "61,1"), "takes no table"),
         ((path, "--table", "61,old"), "numbers such as 61,1,0"),

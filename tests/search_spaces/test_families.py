@@ -20,6 +20,7 @@ from automed.family import Family
 from automed.problems.heat_map import stride_of
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.space import Choice, Integer, Parameter, Value, joint
+from automed.training.recipes.gradient import cost
 
 CLASSES = ("normal", "abnormal", "unclear")
 families = pytest.mark.parametrize("name", registry.names("family"))
@@ -44,14 +45,22 @@ TARGETS = {
     "classification": TargetSpec(classes=CLASSES),
     "segmentation": TargetSpec(name="mask", kind="mask", classes=CLASSES),
     "detection": TargetSpec(name="points", kind="points"),
+    "reconstruction": TargetSpec(name="target", kind="image"),
+    "anomaly": TargetSpec(name="target", kind="image"),
 }
 
 
 def sample_of(problem: str, inputs: tuple[InputSpec, ...]) -> SampleSpec:
-    """Samples with the problem's target; a point takes a number an axis, a radius and a score."""
+    """Samples with the problem's target.
+
+    A point takes a number an axis, a radius and a score; an image to be made has the channels of
+    the first input.
+    """
     sample, target = SampleSpec(inputs=inputs, targets=()), TARGETS[problem]
     if target.kind == "points":
         target = replace(target, values=sample.dims + 2)
+    if target.kind == "image":
+        target = replace(target, values=inputs[0].channels)
     return replace(sample, targets=(target,))
 
 
@@ -132,7 +141,8 @@ def test_default_and_corners_give_raw_outputs(name: str, problem: str, sample: S
             raw = network(*given(sample))
         assert fits(raw, sample)
         assert raw.isfinite().all()
-        finished = registry.part("problem", problem).PROBLEM.finish(raw, sample)
+        finish = registry.part("problem", problem).PROBLEM.finish
+        finished = finish(raw, *given(sample), sample=sample)
         assert len(finished) == len(registry.part("problem", problem).PROBLEM.outputs)
 
 
@@ -246,6 +256,8 @@ def learnable(sample: SampleSpec) -> tuple[list[Tensor], Tensor]:
         return [inputs[0] + 0.2 * shown * ramp, *inputs[1:]], truth
     if sample.target.kind == "points":
         return with_blobs(inputs, sample)
+    if sample.target.kind == "image":
+        return inputs, 0.5 - 0.5 * inputs[0]
     truth = (inputs[0][:, :1] * len(CLASSES)).long().clamp(max=len(CLASSES) - 1)
     return inputs, truth
 
@@ -261,7 +273,7 @@ def test_training_lowers_the_loss_and_reaches_every_parameter(
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(8):
-        loss = loss_of(network(*inputs), truth)
+        loss = cost(loss_of, network(*inputs), truth)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -287,7 +299,9 @@ def exports_alike(arch: Family, problem: str, sample: SampleSpec) -> None:
     """The exported model answers as the network does, for another sample than it was made with."""
     answers = registry.part("problem", problem).PROBLEM
     finish = partial(answers.finish, sample=sample)
-    network = Deployed(alive(arch, sample), sample.inputs, finish, answers.outputs)
+    network = Deployed(
+        alive(arch, sample), sample.inputs, finish, answers.outputs, answers.restored
+    )
     raw = [x.numpy() for x in given(sample)]
     expected = network.outputs(raw)
     assert not np.array_equal(expected[0], expected[1])

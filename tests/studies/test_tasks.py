@@ -22,8 +22,16 @@ FEW = {"phantom": "patients=12", "demo": "samples=60"}
 
 def opened(task: Task, source: str) -> Parts:
     """A source read and split as a search for this task would."""
-    target = registry.part("problem", task.problem).PROBLEM.target
-    return data.open_parts(source, {}, seed=0, window=None, hu_window=task.window, target=target)
+    problem = registry.part("problem", task.problem).PROBLEM
+    return data.open_parts(
+        source,
+        {},
+        seed=0,
+        window=None,
+        hu_window=task.window,
+        target=problem.target,
+        one_class=problem.one_class,
+    )
 
 
 @cache
@@ -82,7 +90,7 @@ def test_costs_are_minimised(path: Path) -> None:
 def test_its_networks_build(path: Path) -> None:
     sample = few(path).train.sample
     inputs = [torch.zeros(2, *spec.shape) for spec in sample.inputs]
-    grid = sample.image.size if sample.target.kind == "mask" else ()
+    grid = sample.image.size if sample.target.kind in ("mask", "image") else ()
     for trial in networks(path):
         config = architecture(trial).config()
         assert trial.point.items() <= config.items(), trial.name

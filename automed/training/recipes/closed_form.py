@@ -64,7 +64,9 @@ def train(
                 sharpness = _sharpness(ridge.predict(units), truth, weights)
             _fill(readout, sharpness * ridge.coef_, sharpness * ridge.intercept_)
         outputs = _batched(
-            lambda *x: problem.finish(network(*x), tensors.sample)[0], tensors, tensors.val.inputs
+            lambda *x: problem.finish(network(*x), *x, sample=tensors.sample)[0],
+            tensors,
+            tensors.val.inputs,
         )
     given = problem.scores(outputs, tensors.val.truth_on_host)
     scores = {name: float(values[0]) for name, values in given.items()}

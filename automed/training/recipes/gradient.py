@@ -136,9 +136,9 @@ class _Run:
             done = epoch * self.steps + step
             self._set_rate(done)
             with torch.autocast(device, torch.bfloat16, enabled=self.mixed):
-                loss = self.loss(self.network(*given), truth[rows])
+                loss = cost(self.loss, self.network(*given), truth[rows])
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             decay = min(DECAY, (1 + done) / (10 + done))  # the first steps are soon forgotten
             torch._foreach_lerp_(self._averaged, self._current, 1 - decay)
@@ -167,7 +167,8 @@ class _Run:
             inputs = self.tensors.laid_out(part.rows(slice(start, start + EVALUATION_BATCH)))
             with torch.autocast(self.tensors.device.type, torch.bfloat16, enabled=self.mixed):
                 raw = self.average(*inputs)
-            given.append(self.problem.finish(raw.float(), self.tensors.sample)[0].cpu())
+            finished = self.problem.finish(raw.float(), *inputs, sample=self.tensors.sample)
+            given.append(finished[0].cpu())
         outputs = torch.cat(given).numpy()
         if not np.isfinite(outputs).all():
             raise TrainingFailure(f"outputs are not finite after epoch {len(self.curve) + 1}")
@@ -200,6 +201,13 @@ class _Run:
         self.optimizer.load_state_dict(loaded["optimizer"])
         self.curve, self.best = loaded["curve"], loaded["best"]
         self.best_weights = loaded["kept"]
+
+
+def cost(loss: nn.Module, answer: Any, truth: torch.Tensor) -> torch.Tensor:
+    """The loss of what a network answers while it is trained: see `Family.build`."""
+    raw, penalty = answer if isinstance(answer, tuple) else (answer, 0.0)
+    total: torch.Tensor = loss(raw, truth) + penalty
+    return total
 
 
 def _floats(network: nn.Module) -> list[torch.Tensor]:

@@ -48,9 +48,9 @@ def test_png_maps_hold_class_numbers(tmp_path):
 def test_what_cannot_hold_a_map_is_refused_with_what_can(tmp_path):
     flat, deep = np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)
     for labels, path, like, allowed in (
-        (flat, "mask.nii.gz", "image.png", r"\.png$"),
-        (deep, "mask.png", "image.nii", r"\.nii or \.nii\.gz$"),
-        (flat, "mask.jpg", "image.nii", r"\.nii or \.nii\.gz or \.png$"),
+        (flat, "mask.nii.gz", "image.png", r"\.png or \.npy$"),
+        (deep, "mask.png", "image.nii", r"\.nii or \.nii\.gz or \.npy$"),
+        (flat, "mask.jpg", "image.nii", r"\.nii or \.nii\.gz or \.png or \.npy$"),
     ):
         with pytest.raises(DataError, match=allowed):
             label_map.write(labels, tmp_path / path, like=tmp_path / like)
