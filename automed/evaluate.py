@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from automed import registry
@@ -115,9 +115,7 @@ def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed"
     """The network between its preprocessing and its final activation."""
     from automed.exporters.deployed import Deployed
 
-    problem = registry.part("problem", task.problem).PROBLEM
-    finish = partial(problem.finish, sample=sample)
-    return Deployed(network, sample.inputs, finish, problem.outputs, problem.restored)
+    return Deployed(network, sample, registry.part("problem", task.problem).PROBLEM)
 
 
 def memo_key(graph: str, exporter: str, name: str = "") -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -87,8 +86,7 @@ def blob_detector(train: Dataset, seed: int) -> bytes:
     rivals = []
     for sign in (1.0, -1.0):
         blobs = Blobs(scales.tolist(), train.sample, sign)
-        finish = partial(PROBLEM.finish, sample=train.sample)
-        model = Deployed(blobs, train.sample.inputs, finish, PROBLEM.outputs)
+        model = Deployed(blobs, train.sample, PROBLEM)
         maps = model.outputs(train.given)
         rivals.append((PROBLEM.scores(maps, train.truth)["froc"][0], maps, blobs, model))
     _, maps, blobs, model = max(rivals, key=lambda rival: float(rival[0]))

@@ -10,5 +10,5 @@ from automed.sample import SampleSpec
 
 def exported(network: nn.Module, sample: SampleSpec, problem: Problem) -> bytes:
     """An ONNX file of a module that takes windowed images and gives a problem's raw output."""
-    model = Deployed(network, sample.inputs, problem.finish, problem.outputs, problem.restored)
+    model = Deployed(network, sample, problem)
     return onnx_file.export(model, sample.inputs, {})

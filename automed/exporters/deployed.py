@@ -1,13 +1,26 @@
 """What is shipped: windowing, network and final activation in one graph, fed with raw values."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from automed.sample import LEAST_SPREAD, InputSpec
+from automed.sample import LEAST_SPREAD, InputSpec, SampleSpec
+
+
+class Answers(Protocol):
+    """What of a `problems.Problem` goes into the graph."""
+
+    outputs: tuple[str, ...]
+    restored: frozenset[str]
+
+    def finish(
+        self, raw: torch.Tensor, *given: torch.Tensor, sample: SampleSpec
+    ) -> tuple[torch.Tensor, ...]:
+        """Final outputs from the network's raw output and its inputs."""
 
 
 class Deployed(nn.Module):
@@ -19,25 +32,24 @@ class Deployed(nn.Module):
     def __init__(
         self,
         network: nn.Module,
-        inputs: Sequence[InputSpec],
-        finish: Callable[..., tuple[torch.Tensor, ...]],
-        output_names: Sequence[str],
-        restored: Collection[str] = (),
+        sample: SampleSpec,
+        problem: Answers,
     ) -> None:
-        """A network, its inputs, and what a problem says of outputs: see `problems.Problem`."""
+        """A network, what one sample of it holds, and the problem it answers."""
         super().__init__()
         self.network = network
-        self.output_names = tuple(output_names)
-        self._inputs, self._finish, self._restored = tuple(inputs), finish, restored
+        self.output_names = problem.outputs
+        self._sample, self._problem = sample, problem
 
     def forward(self, *raw: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The outputs named by `output_names`, from the inputs (N, C, *size) in order."""
-        given = [ready(x, spec) for x, spec in zip(raw, self._inputs, strict=True)]
-        finished = self._finish(self.network(*given), *given)
-        image = [i for i, spec in enumerate(self._inputs) if spec.kind == "image"][:1]
+        specs, problem = self._sample.inputs, self._problem
+        given = [ready(x, spec) for x, spec in zip(raw, specs, strict=True)]
+        finished = problem.finish(self.network(*given), *given, sample=self._sample)
+        image, spec = raw[specs.index(self._sample.image)], self._sample.image
         return tuple(
-            in_raw_units(y, raw[image[0]], self._inputs[image[0]]) if name in self._restored else y
-            for name, y in zip(self.output_names, finished, strict=True)
+            in_raw_units(y, image, spec) if name in problem.restored else y
+            for name, y in zip(problem.outputs, finished, strict=True)
         )
 
     @torch.inference_mode()

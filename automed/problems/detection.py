@@ -33,7 +33,7 @@ class Detection:
     """
 
     target: TargetKind = "points"
-    outputs = ("maps", "centres", "radii", "scores")
+    outputs: tuple[str, ...] = ("maps", "centres", "radii", "scores")
     metrics = {  # noqa: RUF012 - a table
         "froc": "FROC score: the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives "
         "an image; hits of one object count once",

@@ -11,7 +11,6 @@ import argparse
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -243,8 +242,7 @@ def trained(row: Row, learn: Dataset, stop: Dataset) -> Runner:
         seed=0,
     )
     network.load_state_dict(kept_weights(fit.checkpoint))
-    finish = partial(problem.finish, sample=learn.sample)
-    model = Deployed(network, learn.sample.inputs, finish, problem.outputs, problem.restored)
+    model = Deployed(network, learn.sample, problem)
     exporter = registry.part("exporter", "onnx")
     loaded: Runner = exporter.load(exporter.export(model, learn.sample.inputs, {}))
     return loaded
