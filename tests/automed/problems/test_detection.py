@@ -103,7 +103,7 @@ def test_false_positives_of_empty_images_count():
 
 def test_weights_stand_for_repeated_images():
     rng = np.random.default_rng(1)
-    truth = [[tuple(rng.uniform(4, 16, 2)) + (2.0,)] * (n % 2) for n in range(12)]
+    truth = [[(*rng.uniform(4, 16, 2), 2.0)] * (n % 2) for n in range(12)]
     images = [
         [(rng.uniform(0.1, 0.9), *rng.uniform(0, 19, 2), 2.0) for _ in range(4)]
         + [(rng.uniform(0.1, 0.9), y, x, r) for y, x, r in objects]
@@ -144,7 +144,6 @@ def test_an_answer_holds_the_sure_ones():
     }
     answer = PROBLEM.answer(listed, TARGET)
     assert answer.plain() == {
-        "found": 2.0,
         "objects": [
             {"centre": [10.0, 4.0], "radius": 3.0, "score": 0.9},
             {"centre": [2.0, 3.0], "radius": 2.0, "score": 0.5},
