@@ -3,6 +3,9 @@
 import base64
 import io
 import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import onnxruntime
@@ -10,7 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from automed import api
+from automed import api, baselines
+from automed.data import open_parts
 from automed.exporters import outputs
 from automed.exporters.onnx_runtime import Model
 from automed.problems.detection import SURE, Hits
@@ -25,6 +29,9 @@ objectives: {froc: maximize, latency_ms: minimize}
 training: {batch: 8, learning_rate: 0.01, augment: [flip, rotate90]}
 baselines: [blob-detector]
 """
+
+
+DICOM = Path(__file__).parents[2].parent / "shared" / "data" / "chest_ct_dicom"
 
 
 def balls(number, seed=0):
@@ -105,11 +112,13 @@ def test_predict_lists_the_sure_objects(cli, run, tmp_path):
     model = run.folder / run.best.artefact
     told = json.loads(cli("predict", model, tmp_path / "image.png", "--json").stdout)
     (answer,) = told.values()
-    assert len(answer["objects"]) >= 2
-    assert all(one["score"] >= SURE for one in answer["objects"])
-    for down, across, radius in truth:
-        centres = [one["centre"] for one in answer["objects"]]
-        assert min(np.hypot(y - down, x - across) for y, x in centres) < radius
+    listed = Model(model).outputs(image[None, None])
+    number = int((listed["scores"][0] >= SURE).sum())
+    assert [one["score"] for one in answer["objects"]] == listed["scores"][0, :number].tolist()
+    assert [one["centre"] for one in answer["objects"]] == listed["centres"][0, :number].tolist()
+    assert number >= 1
+    strongest = answer["objects"][0]["centre"]
+    assert any(np.hypot(*(p[:2] - strongest)) < p[2] for p in truth)
     lines = cli("predict", model, tmp_path / "image.png").stdout.splitlines()
     assert lines[0].endswith(f"found {len(answer['objects'])}")
     assert len(lines) == 1 + len(answer["objects"])
@@ -118,3 +127,48 @@ def test_predict_lists_the_sure_objects(cli, run, tmp_path):
     refused = cli("predict", model, tmp_path / "image.png", "--out", tmp_path / "mask.png")
     assert refused.code == 2
     assert "gives no label map" in refused.stderr
+
+
+def boxes(path):
+    """The tumours of one slice as points: the middles of their boxes, and half the longer side."""
+    for box in ElementTree.parse(path).iter("bndbox"):
+        left, top, right, low = (float(box.find(k).text) for k in ("xmin", "ymin", "xmax", "ymax"))
+        yield (top + low) / 2, (left + right) / 2, max(right - left, low - top) / 2
+
+
+def test_tumours_in_real_slices_are_taken_from_their_boxes(tmp_path):
+    """Uncompressed files of one scanner: the pixels are the last half megabyte of each."""
+    slices = sorted((DICOM / "lung_dx_a0002_b40f").glob("*.dcm"))
+    if not slices:
+        pytest.skip("chest_ct_dicom is not in ../shared/data")
+    images = np.empty((len(slices), 512, 512), np.int16)
+    points = np.full((len(slices), 3, 3), np.nan)
+    for row, path in enumerate(slices):
+        content = path.read_bytes()
+        images[row] = np.frombuffer(content[-(2 * 512**2) :], "<i2").reshape(512, 512) - 1024
+        uid = re.search(rb"\x08\x00\x18\x00UI..([0-9.]+)", content, re.DOTALL)[1].decode()
+        marked = DICOM / "lung_dx_a0002_annotation_xml" / f"{uid}.xml"
+        found = list(boxes(marked)) if marked.is_file() else []
+        points[row, : len(found)] = np.reshape(found, (-1, 3))
+    np.savez(tmp_path / "slices.npz", images=images, points=points)
+    parts = open_parts(
+        str(tmp_path / "slices.npz"),
+        {},
+        seed=0,
+        window=None,
+        hu_window=(-1e3, 4e2),
+        target="points",
+    )
+    assert parts.train.sample.image.units == "HU"
+    assert np.isfinite(points[..., -1]).sum() == 10
+    inside = [
+        images[row, round(y), round(x)]
+        for row, y, x in (
+            (n, *p[:2]) for n in range(len(points)) for p in points[n] if np.isfinite(p).all()
+        )
+    ]
+    assert np.mean(np.array(inside) > -300) > 0.8, "the middle of a tumour is no air"
+    model = Model(baselines.fit("blob-detector", parts.train, 0))
+    listed = model.outputs(parts.val.images[:1])
+    assert listed["centres"].shape == (1, 32, 2)
+    assert np.isfinite(listed["radii"]).all()
