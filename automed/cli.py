@@ -274,7 +274,8 @@ def predict(
     for name, answer in told.items():
         ranked = sorted(answer.values.items(), key=lambda pair: 0 if of_values else -pair[1])
         shown = (f"{k} {significant(v) if has_map else f'{v:.3f}'}" for k, v in ranked)
-        print("  ".join([name, *shown]))
+        count = [] if answer.points is None else [f"found {len(answer.points)}"]
+        print("  ".join([name, *shown, *count]))
         for found in answer.objects():
             centre = ", ".join(significant(x) for x in found["centre"])
             print(f"  centre {centre}  radius {found['radius']:.1f}  score {found['score']:.3f}")

@@ -145,7 +145,7 @@ def _check_masks(masks: Array, images: Array) -> None:
 
 def _check_points(points: NDArray[np.float64], images: Array) -> None:
     """Centre per axis and radius of each object; rows of NaN are none."""
-    there = ~np.isnan(points).all(axis=-1)
+    there = ~np.isnan(points).all(axis=-1, keepdims=True)[..., 0]
     centres, radii = points[..., :-1], points[..., -1]
     size = np.array(images.shape[2:])
     with np.errstate(invalid="ignore"):
@@ -156,7 +156,7 @@ def _check_points(points: NDArray[np.float64], images: Array) -> None:
             "a radius of 0 or less": there & (radii <= 0),
         }
     for what, bad in wrong.items():
-        rows = np.flatnonzero(bad.any(axis=1)).tolist()
+        rows = np.unique(np.nonzero(bad)[0]).tolist()
         if rows:
             more = ", ..." if len(rows) > _SHOWN else ""
             raise DataError(

@@ -46,7 +46,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     if target != "label":
         raise DataError(
             f"the folder has classes, but no {target} for each image; "
-            "give sub-folders images and masks with files of the same names"
+            "give sub-folders images and masks with files of the same names, or an .npz or a .csv"
         )
     if keys:
         raise DataError(

@@ -18,6 +18,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "labels": ("label", "class", "target", "diagnosis"),
     "masks": ("mask",),
     "targets": ("target_image",),
+    "points": ("points",),
     "table": (),
     "group": GROUP_NAMES,
     "split": ("split",),
@@ -41,14 +42,15 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     """The images a CSV lists, 2D or 3D: PNG, JPEG or NIfTI; and clinical variables beside them.
 
     Paths are relative to the CSV's folder; masks are files of the images' size. Fields are parted
-    by comma, semicolon or tab.
+    by comma, semicolon or tab. Points are objects as "12.5 40 3 | 20 8.5 6": a centre per axis and
+    a radius in pixels, objects parted by |; empty where there is none.
 
     Args:
         source: Path of the CSV.
         keys: Headings by role (see ROLES), where they are not the usual ones; upper and lower
             case are the same. Variables are named only here, as in table=age+smoker. "none" means
             that the file's own group or split is not to be used.
-        target: What is to be learnt: labels, masks or target images.
+        target: What is to be learnt: labels, masks, target images or points.
 
     Raises:
         DataError: The table, a column or a file it names cannot be used; rows are named by
@@ -79,6 +81,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
             labels=_values(rows, chosen["labels"]) if target == "label" else None,
             masks=masks,
             targets=targets,
+            points=_points(rows, chosen["points"], path.name) if target == "points" else None,
             groups=None if group is None else _values(rows, group),
             split=None if split is None else _values(rows, split),
             spacing_mm=spacing_mm,
@@ -154,3 +157,27 @@ def _picture(table: Path, row: _Row, heading: str) -> pixels.Picture:
 
 def _values(rows: Sequence[_Row], heading: str) -> np.typing.NDArray[np.str_]:
     return np.array([row.cells[heading] for row in rows])
+
+
+def _points(rows: Sequence[_Row], heading: str, source: str) -> Array:
+    """Objects (N, M, P) of every row, those that a row has fewer of filled up with NaN."""
+    listed: list[list[list[float]]] = []
+    for row in rows:
+        objects = [text for text in row.cells[heading].split("|") if text.strip()]
+        try:
+            listed.append([[float(number) for number in text.split()] for text in objects])
+        except ValueError:
+            raise DataError(
+                f"{source}: row {row.number}: {heading} hold something else than numbers; write "
+                'centre and radius of each object as in "12.5 40 3 | 20 8.5 6"'
+            ) from None
+    lengths = {len(one) for objects in listed for one in objects}
+    if len(lengths) != 1:
+        raise DataError(
+            f"{source}: objects of {' and '.join(map(str, sorted(lengths))) or 'no'} numbers; each "
+            "has a centre per axis and a radius: mend or fill in the points"
+        )
+    points = np.full((len(rows), max(map(len, listed)), *lengths), np.nan)
+    for number, rows_of_it in enumerate(listed):
+        points[number, : len(rows_of_it)] = np.reshape(rows_of_it, (-1, points.shape[-1]))
+    return points

@@ -116,8 +116,7 @@ class Detection:
             outputs["scores"][0, :, None],
         )
         points = np.concatenate(listed, axis=1)
-        sure = points[points[:, -1] >= SURE]
-        return Answer(values={"found": float(len(sure))}, points=sure)
+        return Answer(points=points[points[:, -1] >= SURE])
 
 
 @dataclass(frozen=True)

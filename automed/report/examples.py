@@ -104,7 +104,7 @@ def _image(values_CHW: Array, maps: Sequence[Array], spacing_mm: Sequence[float]
 def _cut(points_MP: Array, axis: int, place: int) -> Array:
     """The circles in which spheres meet a slice."""
     squared = points_MP[:, -1] ** 2 - (points_MP[:, axis] - place) ** 2
-    met = np.delete(points_MP, axis, axis=1)[squared > 0]
+    met: Array = np.delete(points_MP, axis, axis=1)[squared > 0]
     met[:, -1] = np.sqrt(squared[squared > 0])
     return met
 

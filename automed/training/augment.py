@@ -60,7 +60,7 @@ class Augmentation:
         Returns:
             The images, then what moved with them, the points last.
         """
-        placed = () if points is None else (points,)
+        placed = [] if points is None else [points]
         if not self._moves and not self._tints:
             return images_NCX, *moved_with, *placed
         for number, transform in enumerate((*self._moves, *self._tints)):
@@ -130,9 +130,8 @@ def _followed(points_NMP: torch.Tensor, came_from_DX: torch.Tensor) -> torch.Ten
     Flips and quarter turns take axes to axes, so the first pixel and its neighbours tell all.
     """
     dims = len(came_from_DX)
-    first = (0,) * dims
-    origin_D = came_from_DX[(slice(None), *first)]
-    neighbours = [tuple(int(axis == other) for other in range(dims)) for axis in range(dims)]
-    steps_AD = torch.stack([came_from_DX[(slice(None), *n)] - origin_D for n in neighbours])
+    corner_DX = came_from_DX[(slice(None), *[slice(0, 2)] * dims)]
+    origin_D = corner_DX.flatten(1)[:, 0]
+    steps_AD = torch.stack([corner_DX.diff(dim=1 + a).flatten(1)[:, 0] for a in range(dims)])
     centres = (points_NMP[..., :dims] - origin_D) @ steps_AD.T
     return torch.cat([centres, points_NMP[..., dims:]], dim=-1)

@@ -102,3 +102,39 @@ def test_repeated_images_are_counted_across_parts_only():
     images[5] = images[2]
     parts = ["train", "train", "train", "val", "val", "test"]
     assert repeated_images(images, parts) == 2
+
+
+def with_points(*first):
+    """Samples of one point each, the first image's as given."""
+    points = np.full((20, 2, 3), np.nan)
+    points[:, 0] = 8.0, 9.0, 2.5
+    points[0] = np.reshape(first, (-1, 3))
+    sample = replace(made().sample, targets=(TargetSpec(name="points", kind="points", values=4),))
+    return made(sample=sample, targets={"points": points})
+
+
+def test_points_at_the_rim_pass():
+    audit(with_points([-0.5, 15.5, 0.1], [0.0, 0.0, 40.0]))
+
+
+@pytest.mark.parametrize(
+    ("point", "told"),
+    [
+        ([-0.6, 3.0, 1.0], r"1 points have a centre outside the image of 16x16 \(rows 0\)"),
+        ([3.0, 15.6, 1.0], "a centre outside the image"),
+        ([3.0, 3.0, -1.0], "a radius of 0 or less"),
+        ([3.0, 3.0, 0.0], "a radius of 0 or less"),
+        ([3.0, np.nan, 1.0], "NaN or Inf beside numbers"),
+        ([3.0, 3.0, np.inf], "NaN or Inf beside numbers"),
+    ],
+)
+def test_points_that_make_no_sense_are_refused(point, told):
+    with pytest.raises(DataError, match=told):
+        audit(with_points(point, [np.nan] * 3))
+
+
+def test_points_of_no_image_are_refused():
+    dataset = with_points([np.nan] * 6)
+    dataset.targets["points"][:] = np.nan
+    with pytest.raises(DataError, match="no image has any point"):
+        audit(dataset)

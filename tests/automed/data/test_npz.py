@@ -442,3 +442,40 @@ def test_masks_that_cannot_be_used_are_refused(tmp_path, given, says):
     arrays = {} if given is None else {"masks": given}
     with pytest.raises(DataError, match=says):
         npz.read(saved(tmp_path, images=images(12, 20, 20), **arrays), {}, "mask")
+
+
+def objects(count, most, dims):
+    """As many objects as the row's number, at most all, each after a row of NaN."""
+    points = np.full((count, 2 * most, dims + 1), np.nan)
+    for row in range(count):
+        points[row, 1 : 2 * min(row, most) : 2] = np.arange(dims + 1) + row
+    return points
+
+
+@pytest.mark.parametrize("size", [(20, 24), (17, 20, 24)])
+@pytest.mark.parametrize("keys", [{}, {"points": "where"}])
+def test_points_come_first_and_as_many_as_the_fullest_image_has(tmp_path, size, keys):
+    given = objects(12, 3, len(size))
+    path = saved(tmp_path, images=images(12, *size), **{keys.get("points", "points"): given})
+    dataset = npz.read(path, keys, "points")
+    assert dataset.truth.shape == (12, 3, len(size) + 1)
+    assert dataset.truth.dtype == np.float32
+    assert np.isfinite(dataset.truth[..., -1]).sum(axis=1).tolist() == [0, 1, 2] + [3] * 9
+    assert np.isfinite(dataset.truth[5]).all()
+    assert dataset.sample.target.channels == len(size) + 2
+    assert dataset.description.endswith("30 objects, npz")
+    audit(dataset)
+
+
+@pytest.mark.parametrize(
+    ("points", "told"),
+    [
+        (np.zeros((12, 3)), r"points of shape \(12, 3\)"),
+        (np.zeros((12, 1, 4)), r"allowed are numbers of shape \(N,M,3\)"),
+        (np.full((12, 1, 3), "a"), "allowed are numbers"),
+        (np.zeros((11, 1, 3)), "12 images, 11 points"),
+    ],
+)
+def test_points_of_another_shape_are_refused(tmp_path, points, told):
+    with pytest.raises(DataError, match=told):
+        npz.read(saved(tmp_path, images=images(12, 20, 24), points=points), {}, "points")

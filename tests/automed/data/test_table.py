@@ -252,3 +252,24 @@ def test_variables_that_cannot_be_used_are_refused(folder, keys, text, says):
     with pytest.raises(DataError, match=says) as caught:
         table.read(write(folder, text), keys)
     assert "SMITH" not in str(caught.value)
+
+
+def test_points_are_listed_in_a_column(folder):
+    rows = "img/0.png,3 4 2|10 11 1.5\nimg/1.png,\nimg/2.png,5.5 6 3\n"
+    dataset = table.read(write(folder, "path,points\n" + rows), {}, "points")
+    assert dataset.sample.target.kind == "points"
+    assert dataset.sample.target.channels == 4
+    nan = [np.nan] * 3
+    wanted = [[[3, 4, 2], [10, 11, 1.5]], [nan, nan], [[5.5, 6, 3], nan]]
+    np.testing.assert_array_equal(dataset.truth, wanted)
+    assert "3 objects" in dataset.description
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [("3 4 two", "row 2: points hold something else"), ("3 4", "objects of 2 and 3 numbers")],
+)
+def test_points_that_are_none_are_refused(folder, cell, told):
+    text = f"path,points\nimg/0.png,{cell}\nimg/1.png,3 4 2\n"
+    with pytest.raises(DataError, match=told):
+        table.read(write(folder, text), {}, "points")

@@ -15,7 +15,7 @@ from automed.sample import InputSpec, SampleSpec, TargetSpec
 TRUTH, ANSWER = (ImageColor.getrgb(name) for name in (examples.TRUTH, examples.ANSWER))
 
 
-def drawn(image, truth=None, answer=None, **spec):
+def drawn(image, truth=None, answer=None, points=(None, None), **spec):
     size = image.shape[1:]
     data = Dataset(
         sample=SampleSpec(
@@ -25,7 +25,16 @@ def drawn(image, truth=None, answer=None, **spec):
         inputs={"image": np.stack([np.zeros_like(image), image])},
         targets={"label": np.zeros(2, np.int64)},
     )
-    shown = Shown(row=1, title="Worst", caption="Dice 0", truth=truth, answer=answer)
+    true_points, found_points = points
+    shown = Shown(
+        row=1,
+        title="Worst",
+        caption="Dice 0",
+        truth=truth,
+        answer=answer,
+        true_points=true_points,
+        found_points=found_points,
+    )
     (example,) = examples.draw(data, [shown])
     content = base64.b64decode(example.png)
     return example, np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
@@ -119,3 +128,31 @@ def test_a_picture_holds_nothing_but_pixels():
     image = Image.open(io.BytesIO(content))
     image.load()
     assert not image.info
+
+
+def test_circles_lie_around_the_truth_and_on_the_answer():
+    points = np.array([[11.5, 5.5, 4.0]]), np.array([[11.5, 17.5, 3.0]])
+    example, pixels = drawn(np.zeros((1, 24, 24)), points=points)
+    assert example.outlined
+    edge = examples.EDGE / examples.SIDE
+    assert where(pixels, TRUTH) == pytest.approx(
+        (8 / 24 - edge, 16 / 24 + edge, 2 / 24 - edge, 10 / 24 + edge), abs=0.01
+    )
+    assert where(pixels, ANSWER) == pytest.approx((9 / 24, 15 / 24, 15 / 24, 21 / 24), abs=0.01)
+    assert tuple(pixels[120, 60]) == (0, 0, 0), "a circle hides nothing inside"
+
+
+def test_spheres_are_cut_at_the_slice_of_the_largest():
+    truth = np.array([[4.0, 8.0, 8.0, 3.0], [12.0, 8.0, 8.0, 5.0]])
+    found = np.array([[9.0, 8.0, 8.0, 5.0]])
+    example, pixels = drawn(np.zeros((1, 20, 17, 17)), points=(truth, found))
+    assert example.caption == "Dice 0, slice 13 of 20"
+    edge = examples.EDGE / examples.SIDE
+    assert where(pixels, TRUTH)[:2] == pytest.approx((3.5 / 17 - edge, 13.5 / 17 + edge), abs=0.01)
+    assert where(pixels, ANSWER)[:2] == pytest.approx((4.5 / 17, 12.5 / 17), abs=0.01)
+
+
+def test_an_image_without_objects_has_no_circle():
+    nothing = np.empty((0, 3))
+    _, pixels = drawn(np.zeros((1, 16, 16)), points=(nothing, nothing))
+    assert not pixels.any()

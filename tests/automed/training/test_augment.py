@@ -120,3 +120,22 @@ def test_no_augmentation_gives_the_images_themselves():
 def test_fewer_samples_than_a_slab():
     given = images(16, 16, number=3)
     assert Augmentation(EVERY, (16, 16)).epoch(given, 0)[0].shape == given.shape
+
+
+@sizes
+def test_points_stay_on_what_they_mark(size):
+    stream = torch.Generator().manual_seed(0)
+    given, points = torch.zeros(40, 1, *size), torch.full((40, 3, len(size) + 1), torch.nan)
+    for row in range(40):
+        for number in range(row % 3):
+            centre = [int(torch.randint(s, (1,), generator=stream)) for s in size]
+            given[(row, 0, *centre)] = 1 + number
+            points[row, number] = torch.tensor([*centre, 2.5])
+    turned, moved = Augmentation(("flip", "rotate90"), size).epoch(given, 3, points=points)
+    assert not torch.equal(moved.nan_to_num(), points.nan_to_num())
+    for row in range(40):
+        assert moved[row, row % 3 :].isnan().all()
+        for *centre, radius in moved[row, : row % 3].tolist():
+            assert turned[(row, 0, *map(int, centre))] > 0
+            assert radius == 2.5
+    assert Augmentation((), size).epoch(given, 3, points=points)[1] is points
