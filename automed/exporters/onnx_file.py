@@ -40,6 +40,8 @@ def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, 
             dynamo=False,  # traced: far faster, see studies/benchmarks/lowering.py
         )
     proto = onnx.load_from_string(buffer.getvalue())
+    del proto.graph.input[:]  # tracing leaves out an input that has no say
+    proto.graph.input.extend(graph_inputs(inputs))
     _anonymise(proto)
     proto.producer_name = "automed"
     proto.producer_version = metadata.get("automed", "")

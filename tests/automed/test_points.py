@@ -126,7 +126,7 @@ def test_predict_lists_the_sure_objects(cli, run, tmp_path):
     assert "radius" in lines[1]
     refused = cli("predict", model, tmp_path / "image.png", "--out", tmp_path / "mask.png")
     assert refused.code == 2
-    assert "gives no label map" in refused.stderr
+    assert "gives no map" in refused.stderr
 
 
 def boxes(path):
