@@ -2,11 +2,14 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
+from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.task import AUGMENTATIONS
 from automed.training.augment import SLAB, Augmentation
+from automed.training.tensors import Part
 
 EVERY = AUGMENTATIONS
 sizes = pytest.mark.parametrize("size", [(16, 16), (12, 20), (20, 12), (8, 10, 10), (8, 9, 10)])
@@ -120,3 +123,20 @@ def test_no_augmentation_gives_the_images_themselves():
 def test_fewer_samples_than_a_slab():
     given = images(16, 16, number=3)
     assert Augmentation(EVERY, (16, 16)).epoch(given, 0)[0].shape == given.shape
+
+
+@sizes
+def test_an_image_to_be_made_is_moved_and_tinted_as_the_image_is(size):
+    given = images(*size, channels=2)
+    part = Part(inputs=(given,), truth=2 * given, truth_on_host=np.zeros(0))
+    sample = SampleSpec(
+        inputs=(InputSpec(size=size, channels=2),),
+        targets=(TargetSpec(name="target", kind="image", values=2),),
+    )
+    (augmented,), truth = Augmentation(("flip", "rotate90"), size).part(part, sample, 3)
+    assert not torch.equal(augmented, given)
+    torch.testing.assert_close(truth, 2 * augmented)
+    same = Part(inputs=(given,), truth=given, truth_on_host=np.zeros(0))
+    (augmented,), truth = Augmentation(EVERY, size).part(same, sample, 3)
+    assert not torch.equal(augmented, given)
+    torch.testing.assert_close(truth, augmented)
