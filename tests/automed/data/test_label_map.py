@@ -68,7 +68,7 @@ def test_images_are_written_in_the_units_they_came_in(tmp_path):
     made = np.stack([grey + 240.4]).astype(np.float32)
     label_map.write(made, tmp_path / "made.png", like=tmp_path / "image.png")
     seen = np.asarray(Image.open(tmp_path / "made.png"))
-    np.testing.assert_array_equal(seen, np.minimum(grey + 240, 255))
+    np.testing.assert_array_equal(seen, np.minimum(grey.astype(int) + 240, 255))
     label_map.write(made, tmp_path / "made.npy", like=tmp_path / "image.png")
     np.testing.assert_array_equal(np.load(tmp_path / "made.npy"), made[0])
     colour = np.zeros((3, 4, 5), np.float32)
