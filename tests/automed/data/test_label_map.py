@@ -60,3 +60,31 @@ def test_what_cannot_hold_a_map_is_refused_with_what_can(tmp_path):
     with pytest.raises(DataError, match="image itself"):
         label_map.write(flat, tmp_path / "image.png", like=tmp_path / "image.png")
     assert (tmp_path / "image.png").stat().st_size == 0
+
+
+def test_images_are_written_in_the_units_they_came_in(tmp_path):
+    grey = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    Image.fromarray(grey).save(tmp_path / "image.png")
+    made = np.stack([grey + 240.4]).astype(np.float32)
+    label_map.write(made, tmp_path / "made.png", like=tmp_path / "image.png")
+    seen = np.asarray(Image.open(tmp_path / "made.png"))
+    np.testing.assert_array_equal(seen, np.minimum(grey.astype(int) + 240, 255))
+    label_map.write(made, tmp_path / "made.npy", like=tmp_path / "image.png")
+    np.testing.assert_array_equal(np.load(tmp_path / "made.npy"), made[0])
+    colour = np.zeros((3, 4, 5), np.float32)
+    colour[1] = 200
+    label_map.write(colour, tmp_path / "colour.png", like=tmp_path / "image.png")
+    assert Image.open(tmp_path / "colour.png").getpixel((0, 0)) == (0, 200, 0)
+
+
+def test_volumes_of_hounsfield_units_go_to_nifti_and_never_to_png(tmp_path):
+    stored = np.random.default_rng(0).normal(-500, 300, (4, 5, 6)).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(stored, affine(AXES[2])), tmp_path / "image.nii.gz")
+    read = pixels.read(tmp_path / "image.nii.gz").pixels
+    label_map.write(read, tmp_path / "made.nii.gz", like=tmp_path / "image.nii.gz")
+    written = nibabel.load(tmp_path / "made.nii.gz")
+    np.testing.assert_allclose(np.asarray(written.dataobj), stored, rtol=1e-6)
+    np.testing.assert_allclose(written.affine, affine(AXES[2]))
+    flat = np.zeros((1, 4, 5), np.float32)
+    with pytest.raises(DataError, match=r"\.nii or \.nii\.gz or \.npy$"):
+        label_map.write(flat, tmp_path / "made.png", like=tmp_path / "image.nii.gz")

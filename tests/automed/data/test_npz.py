@@ -479,3 +479,27 @@ def test_points_come_first_and_as_many_as_the_fullest_image_has(tmp_path, size, 
 def test_points_of_another_shape_are_refused(tmp_path, points, told):
     with pytest.raises(DataError, match=told):
         npz.read(saved(tmp_path, images=images(12, 20, 24), points=points), {}, "points")
+
+
+@pytest.mark.parametrize("role", ["images", "signals"])
+def test_target_images_are_laid_out_as_the_images_are(tmp_path, role):
+    shape = (12, 20, 24, 3) if role == "images" else (12, 2, 40)
+    given = images(*shape)
+    path = saved(tmp_path, **{role: given, "clean": given[::-1]})
+    dataset = npz.read(path, {"targets": "clean"}, "image")
+    audit(dataset)
+    np.testing.assert_array_equal(dataset.truth, dataset.images[::-1])
+    assert dataset.sample.target.kind == "image"
+    assert dataset.sample.target.channels == dataset.sample.image.channels
+    assert "each with a target image" in dataset.description
+    parts = split(dataset, seed=0)
+    assert parts.train.truth.dtype == np.float32
+    assert 0 <= parts.train.truth.min() < parts.train.truth.max() <= 1
+    with pytest.raises(DataError, match="no array named targets for the targets"):
+        npz.read(path, {}, "image")
+
+
+def test_target_images_of_another_shape_are_refused(tmp_path):
+    path = saved(tmp_path, images=images(12, 20, 24), targets=images(12, 20, 22))
+    with pytest.raises(DataError, match="target images of 1x20x22 for images of 1x20x24"):
+        audit(npz.read(path, {}, "image"))

@@ -299,3 +299,28 @@ def test_a_volume_source_and_its_target():
     assert "phantom of the lung" in data.simulated
     with pytest.raises(DataError, match="no field"):
         phantom.read("phantom:lung-ct", {}, "field")
+
+
+@pytest.mark.parametrize("cut", [phantom.PATCHES, phantom.VOLUMES], ids=lambda cut: cut.what)
+def test_a_low_dose_is_the_normal_one_with_more_noise_of_its_kind(cut):
+    pairs = phantom.simulate(0, 12, 5, cut=cut, target="image", dose_percent=25)
+    usual = phantom.simulate(0, 12, 5, cut=cut)
+    assert np.array_equal(pairs["target"], usual["image"])
+    more = pairs["image"].astype(float) - pairs["target"]
+    sds = more.std(axis=tuple(range(1, more.ndim))).reshape(12, 5).mean(axis=1)
+    doses = [
+        thorax.draw_patient(np.random.default_rng([0, patient])).noise_hu for patient in range(12)
+    ]
+    assert sds == pytest.approx(np.sqrt(1 / 0.25 - 1) * np.array(doses), rel=0.2)
+    power = (np.abs(np.fft.fft2(more)) ** 2).reshape(-1, *more.shape[-2:]).mean(axis=0)
+    assert power[0, 1:3].mean() < 0.4 * power.mean(), "a ramp filter leaves little that is slow"
+
+
+def test_pairs_say_their_dose_and_share_their_window():
+    data = phantom.read("phantom:lung-ct?patients=5&patches=3&dose=10", {}, "image")
+    assert data.images.shape == data.truth.shape == (15, 1, 32, 32)
+    assert data.sample.target.kind == "image"
+    assert data.sample.target.channels == 1
+    assert "10 % of the normal dose" in data.description
+    with pytest.raises(DataError, match=r"dose.*allowed: seed, patients, patches"):
+        phantom.read("phantom:lung-ct?dose=10", {}, "label")

@@ -156,3 +156,36 @@ def test_an_image_without_objects_has_no_circle():
     nothing = np.empty((0, 3))
     _, pixels = drawn(np.zeros((1, 16, 16)), points=(nothing, nothing))
     assert not pixels.any()
+
+
+def panels(image, *beside, **spec):
+    data = Dataset(
+        sample=SampleSpec(
+            inputs=(InputSpec(channels=len(image), size=image.shape[1:], **spec),),
+            targets=(TargetSpec(name="target", kind="image"),),
+        ),
+        inputs={"image": image[None]},
+        targets={"target": image[None]},
+    )
+    (example,) = examples.draw(data, [Shown(row=0, title="", caption="", beside=beside)])
+    content = base64.b64decode(example.png)
+    return example, np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 16, 16)], ids=["image", "volume"])
+def test_images_lie_beside_the_input_in_their_order(size):
+    half, full = np.full((1, *size), 0.5), np.ones((1, *size))
+    example, pixels = panels(np.zeros((1, *size)), half, full)
+    assert (example.panels, example.outlined) == (3, False)
+    assert pixels.shape == (240, 3 * 240 + 2 * examples.EDGE, 3)
+    assert [pixels[120, x, 0] for x in (100, 340, 590)] == [0, 128, 255]
+
+
+def test_signals_lie_below_the_input():
+    ramp = np.linspace(0, 1, 64)[None]
+    example, pixels = panels(ramp, 1 - ramp)
+    assert example.panels == 2
+    ink = (pixels < 100).all(axis=-1)
+    top, bottom = np.array_split(ink, 2)
+    assert top[:, 20].argmax() > top[:, 220].argmax(), "the input rises"
+    assert bottom[:, 20].argmax() < bottom[:, 220].argmax(), "the answer falls"

@@ -2,11 +2,14 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
+from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.task import AUGMENTATIONS
 from automed.training.augment import SLAB, Augmentation
+from automed.training.tensors import Part
 
 EVERY = AUGMENTATIONS
 sizes = pytest.mark.parametrize("size", [(16, 16), (12, 20), (20, 12), (8, 10, 10), (8, 9, 10)])
@@ -139,3 +142,20 @@ def test_points_stay_on_what_they_mark(size):
             assert turned[(row, 0, *map(int, centre))] > 0
             assert radius == 2.5
     assert Augmentation((), size).epoch(given, 3, points=points)[1] is points
+
+
+@sizes
+def test_an_image_to_be_made_is_moved_and_tinted_as_the_image_is(size):
+    given = images(*size, channels=2)
+    part = Part(inputs=(given,), truth=2 * given, truth_on_host=np.zeros(0))
+    sample = SampleSpec(
+        inputs=(InputSpec(size=size, channels=2),),
+        targets=(TargetSpec(name="target", kind="image", values=2),),
+    )
+    (augmented,), truth = Augmentation(("flip", "rotate90"), size).part(part, sample, 3)
+    assert not torch.equal(augmented, given)
+    torch.testing.assert_close(truth, 2 * augmented)
+    same = Part(inputs=(given,), truth=given, truth_on_host=np.zeros(0))
+    (augmented,), truth = Augmentation(EVERY, size).part(same, sample, 3)
+    assert not torch.equal(augmented, given)
+    torch.testing.assert_close(truth, augmented)
