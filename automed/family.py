@@ -85,9 +85,10 @@ class Family(ABC):
 
         Images come windowed as (N, C, *size), tables as they are, (N, F). The output has
         `sample.target.channels` channels: for classification logits (N, K), for segmentation
-        logits (N, K, *size); while training it may be a list of such, the finest first, for deep
-        supervision. Every point of the space must build for every image of at least 16 pixels an
-        axis that `refusal` lets pass.
+        logits (N, K, *size), for detection (N, 2 + dims, *grid), see `problems.heat_map`, where a
+        cell of the grid is 2**n pixels an axis; while training it may be a list of such, the finest
+        first, for deep supervision. Every point of the space must build for every image of at least
+        16 pixels an axis that `refusal` lets pass.
         """
 
 
