@@ -87,11 +87,12 @@ class Family(ABC):
 
         Images come windowed as (N, C, *size), tables as they are, (N, F). The output has
         `sample.target.channels` channels: for a label logits (N, K), for a mask logits
-        (N, K, *size), for an image that image (N, C, *size) in its window. While training it may
-        be a list of such, the finest first, for deep supervision, or either in a tuple with a
-        penalty, a scalar that is added to the loss. What acts in training alone, such as dropout
-        or noise, is a layer. Every point of the space must build for every image of at least 16
-        pixels an axis that `refusal` lets pass.
+        (N, K, *size), for an image that image (N, C, *size) in its window, for points
+        (N, 2 + dims, *grid), see `problems.heat_map`, where a cell of the grid is 2**n pixels an
+        axis. While training it may be a list of such, the finest first, for deep supervision, or
+        either in a tuple with a penalty, a scalar that is added to the loss. What acts in training
+        alone, such as dropout or noise, is a layer. Every point of the space must build for every
+        image of at least 16 pixels an axis that `refusal` lets pass.
         """
 
 

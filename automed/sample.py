@@ -50,7 +50,8 @@ class TargetSpec:
         name: The target's name in batches.
         kind: A class label, a mask, an image, a displacement field or points.
         classes: Class names in the order of their numbers; empty where there are none.
-        values: Numbers a place is described by where there are no classes: 1 for a grey image.
+        values: Numbers a place is described by where there are no classes: 1 for a grey image, for
+            points a score, a radius and a coordinate an axis.
     """
 
     name: str = "label"

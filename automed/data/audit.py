@@ -145,7 +145,7 @@ def _check_masks(masks: Array, images: Array) -> None:
 
 def _check_points(points: NDArray[np.float64], images: Array) -> None:
     """Centre per axis and radius of each object; rows of NaN are none."""
-    there = np.logical_not(np.isnan(points).all(axis=-1))
+    there = np.isnan(points).sum(axis=-1) < points.shape[-1]
     centres, radii = points[..., :-1], points[..., -1]
     size = np.array(images.shape[2:])
     with np.errstate(invalid="ignore"):

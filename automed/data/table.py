@@ -161,11 +161,11 @@ def _values(rows: Sequence[_Row], heading: str) -> np.typing.NDArray[np.str_]:
 
 def _points(rows: Sequence[_Row], heading: str, source: str) -> Array:
     """Objects (N, M, P) of every row, those that a row has fewer of filled up with NaN."""
-    listed: list[list[list[float]]] = []
+    listed = []
     for row in rows:
-        objects = [text for text in row.cells[heading].split("|") if text.strip()]
+        texts = [text for text in row.cells[heading].split("|") if text.strip()]
         try:
-            listed.append([[float(number) for number in text.split()] for text in objects])
+            listed.append([[float(number) for number in text.split()] for text in texts])
         except ValueError:
             raise DataError(
                 f"{source}: row {row.number}: {heading} hold something else than numbers; write "

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from automed.data import slices, splits
+from automed.data import slices, splits, thorax
 from automed.data.audit import audit
 from automed.errors import DataError
 
@@ -78,3 +78,16 @@ def test_what_it_cannot_give_is_refused(source, target, told):
     assert slices.accepts(source)
     with pytest.raises(DataError, match=told):
         slices.read(source, {}, target)
+
+
+def test_what_is_painted_around_a_point_lands_there():
+    slab = thorax.Slab(side=40, spacing_mm=1.0, slice_mm=2.0, planes=2)
+    with slab.around(np.array([8.0, -5.0, 0.0]), 10.0) as part:
+        assert np.abs(part.points[:, :2]).max() < 10
+        part.paint(np.linalg.norm(part.points, axis=1) - 4.0, 100.0, nodule=True)
+        start, end = np.array([[-3.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+        assert (part.tubes(np.array([[*start, *end, 1.0, 1.0]])) < 0).any()
+    hu, share = slab.planes()
+    down, across = np.nonzero(hu[0] > 50)
+    assert (across.mean() - 19.5, down.mean() - 19.5) == (8.0, -5.0)
+    assert (share > 0).sum() == (hu > 0).sum()

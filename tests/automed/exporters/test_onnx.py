@@ -348,3 +348,11 @@ def test_verification_refuses_outputs_of_another_shape(shipped):
     same = np.repeat(wanted[:1], 5, axis=0)
     with pytest.raises(ExportError, match="shape"):
         verify("it", same[:1], same)
+
+
+def test_large_values_are_compared_relative_to_themselves():
+    pixels = np.array([[800.0, 0.5]], np.float32)
+    assert verify("it", pixels + np.array([[0.04, 0]], np.float32), pixels) < MAX_DIFFERENCE
+    for wrong in ([[0.2, 0]], [[0, 2e-4]]):
+        with pytest.raises(ExportError, match="differs"):
+            verify("it", pixels + np.array(wrong, np.float32), pixels)
