@@ -225,19 +225,24 @@ def _over_space(gate_NC: Tensor, x_NCS: Tensor) -> Tensor:
 
 
 class Cells(nn.Module):
-    """Means over at most so many cells an axis: (N, C, *size) to (N, C * cells)."""
+    """Means over at most so many cells an axis: (N, C, *size) to (N, count), C * cells."""
 
-    def __init__(self, size: Sequence[int], most: int) -> None:
+    def __init__(self, channels: int, size: Sequence[int], most: int) -> None:
         super().__init__()
         extents = [math.ceil(s / most) for s in size]
-        self.counts = [math.ceil(s / e) for s, e in zip(size, extents, strict=True)]
-        missing = [c * e - s for c, e, s in zip(self.counts, extents, size, strict=True)]
-        ends = [end for short in reversed(missing) for end in (0, short)]
-        self.pad = Pad["replicationpad", len(size)](tuple(ends)) if any(ends) else nn.Identity()
+        counts = [math.ceil(s / e) for s, e in zip(size, extents, strict=True)]
+        self.count = channels * math.prod(counts)
+        for axis, (number, extent, length) in enumerate(zip(counts, extents, size, strict=True)):
+            places = torch.arange(number * extent).clamp(max=length - 1)  # the edge, repeated
+            self.register_buffer(f"places_{axis}", places, persistent=False)
         self.pool = Pool["avg", len(size)](tuple(extents))
 
     def forward(self, x_NCS: Tensor) -> Tensor:
-        means_NF: Tensor = self.pool(self.pad(x_NCS)).flatten(1)
+        for axis in range(2, x_NCS.ndim):
+            places: Tensor = self.get_buffer(f"places_{axis - 2}")
+            if len(places) > x_NCS.shape[axis]:
+                x_NCS = x_NCS.index_select(axis, places)
+        means_NF: Tensor = self.pool(x_NCS).flatten(1)
         return means_NF
 
 
@@ -245,5 +250,5 @@ def row_of(spec: InputSpec, most: int) -> tuple[nn.Module, int]:
     """What makes one row of numbers of an input, and how many: means over cells, or the table."""
     if spec.kind == "table":
         return nn.Identity(), spec.channels
-    cells = Cells(spec.size, most)
-    return cells, spec.channels * math.prod(cells.counts)
+    cells = Cells(spec.channels, spec.size, most)
+    return cells, cells.count

@@ -1,7 +1,6 @@
 """Random convolutions with a solved read-out: the family that trains in one pass."""
 
 from dataclasses import dataclass
-from math import prod
 from typing import ClassVar
 
 from torch import nn
@@ -57,11 +56,9 @@ class DCELM(Family):
                 convolutions.append(layers.halve())
             convolutions.append(layers.spatial(channels[stage], channels[stage + 1]))
         size = tuple(-(-s // 2 ** (self.stages - 1)) for s in sample.image.size)
-        cells = Cells(size, CELLS)
+        cells = Cells(channels[-1], size, CELLS)
         features = nn.Sequential(*convolutions, cells)
-        units = random_units(
-            channels[-1] * prod(cells.counts), self.hidden_units, ACTIVATIONS[self.activation]()
-        )
+        units = random_units(cells.count, self.hidden_units, ACTIVATIONS[self.activation]())
         return Stacked(features, [units], self.hidden_units, sample.target.channels)
 
 

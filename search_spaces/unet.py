@@ -21,7 +21,7 @@ class UNet(SkipFamily):
     arXiv:1606.06650.
     """
 
-    problems: ClassVar[tuple[str, ...]] = ("segmentation", "detection")
+    problems: ClassVar[tuple[str, ...]] = (*SkipFamily.problems, "detection")
 
     residual: bool = choice(False, True)
     """Whether every stage adds to its input."""

@@ -30,6 +30,8 @@ def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, 
     """
     buffer: Any = io.BytesIO()
     with _quiet():
+        # a number taken out of a tensor would be another for another sample
+        warnings.filterwarnings("error", ".* to a Python (number|float|integer) might cause")
         torch.onnx.export(
             model.cpu().eval(),
             tuple(torch.zeros(1, *spec.shape) for spec in inputs),
