@@ -1,9 +1,9 @@
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -195,8 +195,10 @@ def test_help_is_quick_and_loads_no_torch():
 @pytest.mark.slow
 def test_help_takes_less_than_half_a_second(command):
     def seconds():
-        start = time.perf_counter()
+        """Of processor time, which other work on the machine hardly changes; it never waits."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command("--help")
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(5)) < 0.5
