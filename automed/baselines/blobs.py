@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from automed.baselines.export import exported
+from automed.baselines.filters import padded
 from automed.data.dataset import Dataset
-from automed.exporters import onnx_file
 from automed.exporters.deployed import Deployed
 from automed.problems.detection import PROBLEM, Hits
 from automed.problems.heat_map import PRIOR
@@ -51,11 +52,10 @@ class Blobs(nn.Module):
         grey = inputs[self.which].mean(dim=1, keepdim=True)
         if self.stride > 1:
             missing = [-s % self.stride for s in reversed(grey.shape[2:])]
-            padded = functional.pad(grey, [e for m in missing for e in (0, m)], mode="replicate")
-            grey = pool(padded, self.stride)
+            whole = functional.pad(grey, [e for m in missing for e in (0, m)], mode="replicate")
+            grey = pool(whole, self.stride)
         reach = self.kernels.shape[-1] // 2
-        grey = functional.pad(grey, (reach,) * (2 * self.dims), mode="replicate")
-        strongest, at = conv(grey, self.kernels).max(dim=1, keepdim=True)
+        strongest, at = conv(padded(grey, reach), self.kernels).max(dim=1, keepdim=True)
         heat = self.slope * strongest + self.level - PRIOR
         middle = torch.zeros_like(heat)
         return torch.cat([heat, self.logs[at], *[middle] * self.dims], dim=1)
@@ -86,14 +86,13 @@ def blob_detector(train: Dataset, seed: int) -> bytes:
     rivals = []
     for sign in (1.0, -1.0):
         blobs = Blobs(scales.tolist(), train.sample, sign)
-        model = Deployed(blobs, train.sample, PROBLEM)
-        maps = model.outputs(train.given)
-        rivals.append((PROBLEM.scores(maps, train.truth)["froc"][0], maps, blobs, model))
-    _, maps, blobs, model = max(rivals, key=lambda rival: float(rival[0]))
+        maps = Deployed(blobs, train.sample, PROBLEM).outputs(train.given)
+        rivals.append((PROBLEM.scores(maps, train.truth)["froc"][0], maps, blobs))
+    _, maps, blobs = max(rivals, key=lambda rival: float(rival[0]))
     slope, level = _calibrated(Hits.of(maps, train.truth))
     nn.init.constant_(blobs.slope, slope)
     nn.init.constant_(blobs.level, level)
-    return onnx_file.export(model, train.sample.inputs, {})
+    return exported(blobs, train.sample, PROBLEM)
 
 
 def _calibrated(hits: Hits) -> tuple[float, float]:

@@ -94,10 +94,7 @@ def _best(filters: Sequence[nn.Module], train: Dataset) -> bytes:
     given = torch.from_numpy(in_window(some.images, some.sample.image))
 
     def score(network: nn.Module) -> float:
-        return float(
-            psnr(
-                PROBLEM.finish(network(given), given, sample=some.sample)[0].numpy(), some.truth
-            ).mean()
-        )
+        answer, *_ = PROBLEM.finish(network(given), given, sample=some.sample)
+        return float(psnr(answer.numpy(), some.truth).mean())
 
     return exported(max(filters, key=score), train.sample, PROBLEM)

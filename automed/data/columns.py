@@ -321,8 +321,9 @@ def _encode_points(raw: Array, images: Array | None, source: str) -> NDArray[np.
             "the order of the image's axes, and rows of NaN where an image has fewer than M"
         )
     points = raw.astype(np.float32)
-    most = int((~np.isnan(points).all(axis=-1)).sum(axis=1).max(initial=1))
-    first = np.argsort(np.isnan(points).all(axis=-1), axis=1, kind="stable")[:, :most]
+    is_empty = np.isnan(points).all(axis=-1)
+    most = int((~is_empty).sum(axis=1).max(initial=1))
+    first = np.argsort(is_empty, axis=1, kind="stable")[:, :most]
     return np.take_along_axis(points, first[..., None], axis=1)
 
 

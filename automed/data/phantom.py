@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
@@ -184,18 +185,26 @@ def _of_patient(
         hu, share = slab.planes()
         scenes[row] = hu if cut.num_slices else hu.mean(axis=0)
         shares[row] = share if cut.num_slices else share.mean(axis=0)
-    inner = slice(MARGIN_PIXELS, side - MARGIN_PIXELS)
     doses = (1.0, dose_percent / 100) if target == "image" else (1.0,)
-    scans = [
-        np.rint(np.clip(scanned[:, None, ..., inner, inner], *HU_LIMITS)).astype(np.int16)
-        for scanned in scan(scenes, rng, patient, doses)
-    ]
+    scans = [stored(scanned) for scanned in scan(scenes, rng, patient, doses)]
     arrays: dict[str, Array] = {"image": scans[-1], "label": labels}
     if target == "image":
         arrays["target"] = scans[0]
     if target == "mask":
-        arrays["mask"] = (shares[:, None, ..., inner, inner] > 0.5).astype(np.uint8)
+        arrays["mask"] = (_inner(shares) > 0.5).astype(np.uint8)
     return arrays
+
+
+def stored(scanned: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Scans (N, *size with margins) as images (N, 1, *size) in whole HU."""
+    whole: NDArray[np.int16] = np.rint(np.clip(_inner(scanned), *HU_LIMITS)).astype(np.int16)
+    return whole
+
+
+def _inner(rendered: NDArray[Any]) -> NDArray[Any]:
+    """What is kept of renderings (N, *size with margins), with a channel."""
+    inner = slice(MARGIN_PIXELS, -MARGIN_PIXELS)
+    return rendered[:, None, ..., inner, inner]
 
 
 def scan(

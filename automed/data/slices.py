@@ -112,10 +112,8 @@ def _of_patient(rng: Generator, count: int) -> dict[str, Array]:
         found = _paint(slab, rng, patient)
         points[row, : len(found)] = np.reshape(found, (-1, 3))
         scenes[row] = slab.planes()[0].mean(axis=0)
-    inner = slice(phantom.MARGIN_PIXELS, side - phantom.MARGIN_PIXELS)
-    scanned = phantom.scan(scenes, rng, patient)[0][:, None, inner, inner]
-    image = np.rint(np.clip(scanned, *phantom.HU_LIMITS)).astype(np.int16)
-    return {"image": image, "points": points}
+    (scanned,) = phantom.scan(scenes, rng, patient)
+    return {"image": phantom.stored(scanned), "points": points}
 
 
 def _paint(slab: thorax.Slab, rng: Generator, patient: thorax.Patient) -> list[list[float]]:

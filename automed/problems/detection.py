@@ -34,7 +34,7 @@ class Detection:
 
     target: TargetKind = "points"
     outputs: tuple[str, ...] = ("maps", "centres", "radii", "scores")
-    metrics = {  # noqa: RUF012 - a table
+    metrics: Mapping[str, str] = {
         "froc": "FROC score: the mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives "
         "an image; hits of one object count once",
         "average_precision": "area under precision over recall; the second hit of an object is "
@@ -43,7 +43,7 @@ class Detection:
     }
     errors = frozenset[str]()
     units: Mapping[str, str] = {}
-    classical = ("blob-detector",)
+    classical: tuple[str, ...] = ("blob-detector",)
     restored = frozenset[str]()
     one_class = False
 

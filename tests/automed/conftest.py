@@ -7,9 +7,10 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from automed import registry
+from automed import api, registry
 
 TINY = (
     *("--data", "phantom:lung-ct?patients=30&seed=1"),
@@ -61,6 +62,26 @@ def inline():
         registry.places.cache_clear()
         yield
     registry.places.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, inline):
+    """Searches the arrays of an .npz by the text of a task file, in this process."""
+
+    def search(task, arrays, **options):
+        folder = tmp_path_factory.mktemp("searched")
+        (folder / "task.yaml").write_text(task)
+        np.savez(folder / "data.npz", **arrays)
+        return api.search(
+            task=str(folder / "task.yaml"),
+            data=folder / "data.npz",
+            out=folder / "run",
+            workers=1,
+            executor="inline",
+            **options,
+        )
+
+    return search
 
 
 @pytest.fixture(scope="session")

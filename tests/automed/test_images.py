@@ -7,8 +7,6 @@ import onnx
 import pytest
 from PIL import Image
 
-from automed import api
-
 SIZE = 16
 TASK = """
 title: Blobs
@@ -30,55 +28,31 @@ def blobs(number, odd=False, seed=0):
     return 30 + (100 * ((x + y) % 2) if odd else 0) + blob / (2 if odd else 1)
 
 
-def searched(folder, inline, arrays, epochs=4, **task):
-    (folder / "task.yaml").write_text(TASK.format(**task))
-    np.savez(folder / "data.npz", **arrays)
-    return api.search(
-        task=str(folder / "task.yaml"),
-        data=folder / "data.npz",
-        out=folder / "run",
-        trials=1,
-        epochs=epochs,
-        workers=1,
-        executor="inline",
-    )
-
-
 @pytest.fixture(scope="module")
-def denoised(tmp_path_factory, inline):
+def denoised(searched):
     clean = blobs(60)
     noisy = clean + np.random.default_rng(1).normal(0, 25, clean.shape)
-    return searched(
-        tmp_path_factory.mktemp("denoised"),
-        inline,
-        {
-            name: x.clip(0, 255).astype(np.uint8)
-            for name, x in zip(("images", "targets"), (noisy, clean), strict=True)
-        },
-        epochs=12,
-        problem="reconstruction",
-        families="unet",
-        score="psnr",
-        baselines="identity, gaussian",
+    arrays = {
+        name: x.clip(0, 255).astype(np.uint8)
+        for name, x in zip(("images", "targets"), (noisy, clean), strict=True)
+    }
+    task = TASK.format(
+        problem="reconstruction", families="unet", score="psnr", baselines="identity, gaussian"
     )
+    return searched(task, arrays, trials=1, epochs=12)
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory, inline):
-    images = np.concatenate([blobs(60), blobs(20, odd=True)]).astype(np.uint8)
-    return searched(
-        tmp_path_factory.mktemp("found"),
-        inline,
-        {
-            "images": images,
-            "labels": np.repeat(["blob", "grid"], (60, 20)),
-            "classes": ["blob", "grid"],
-        },
-        problem="anomaly",
-        families="autoencoder",
-        score="auc",
-        baselines="mean-intensity, pca",
+def found(searched):
+    arrays = {
+        "images": np.concatenate([blobs(60), blobs(20, odd=True)]).astype(np.uint8),
+        "labels": np.repeat(["blob", "grid"], (60, 20)),
+        "classes": ["blob", "grid"],
+    }
+    task = TASK.format(
+        problem="anomaly", families="autoencoder", score="auc", baselines="mean-intensity, pca"
     )
+    return searched(task, arrays, trials=1, epochs=4)
 
 
 def test_a_search_denoises_and_its_floors_are_in_the_run(denoised):

@@ -39,26 +39,10 @@ def blobs(number, seed=0):
 
 
 @pytest.fixture(scope="module")
-def task(tmp_path_factory):
-    path = tmp_path_factory.mktemp("task") / "blobs.yaml"
-    path.write_text(TASK)
-    return path
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, inline, task):
-    folder = tmp_path_factory.mktemp("masks")
+def run(searched):
     images, masks = blobs(60)
-    np.savez(folder / "blobs.npz", images=images, masks=masks, classes=["tissue", "blob"])
-    return api.search(
-        task=str(task),
-        data=folder / "blobs.npz",
-        out=folder / "run",
-        trials=2,
-        epochs=4,
-        workers=1,
-        executor="inline",
-    )
+    arrays = {"images": images, "masks": masks, "classes": ["tissue", "blob"]}
+    return searched(TASK, arrays, trials=2, epochs=4)
 
 
 def test_the_search_learns_to_outline(run):
@@ -154,7 +138,7 @@ def test_predict_without_out_says_how_to_get_the_map_and_needs_no_torch(run, see
     assert "--out mask.nii.gz" in done.stderr
 
 
-def test_an_objective_against_its_metric_is_refused(task, tmp_path, inline):
+def test_an_objective_against_its_metric_is_refused(tmp_path, inline):
     turned = tmp_path / "turned.yaml"
     turned.write_text(TASK.replace("dice: maximize", "hd95: maximize"))
     with pytest.raises(TaskError, match="maximize hd95; write hd95: minimize"):

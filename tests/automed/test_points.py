@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from automed import api, baselines
+from automed import baselines
 from automed.data import open_parts
 from automed.exporters import outputs
 from automed.exporters.onnx_runtime import Model
@@ -50,21 +50,10 @@ def balls(number, seed=0):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, inline):
-    folder = tmp_path_factory.mktemp("points")
+def run(searched):
     images, points = balls(90)
-    np.savez(folder / "balls.npz", images=images, where=points)
-    (folder / "balls.yaml").write_text(TASK)
-    return api.search(
-        task=str(folder / "balls.yaml"),
-        data=folder / "balls.npz",
-        keys={"points": "where"},
-        out=folder / "run",
-        trials=1,
-        epochs=10,
-        workers=1,
-        executor="inline",
-    )
+    arrays = {"images": images, "where": points}
+    return searched(TASK, arrays, keys={"points": "where"}, trials=1, epochs=10)
 
 
 def test_the_search_learns_to_find(run):
