@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from automed import registry
 from automed.errors import AutomedError
 from automed.family import Family
-from automed.sample import SampleSpec, TargetKind
+from automed.sample import SampleSpec
 from automed.space import gather
 from automed.task import Task
 from automed.trial import BASELINE, Outcome, Trial
@@ -19,6 +19,7 @@ from automed.trial import BASELINE, Outcome, Trial
 if TYPE_CHECKING:
     from torch import nn
 
+    from automed.data import Source
     from automed.exporters.deployed import Deployed
     from automed.training.tensors import Tensors
 
@@ -181,7 +182,7 @@ def _costs(
 
 
 def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> Outcome:
-    from automed.training.recipes import TrainingFailure
+    from automed.training.recipes import Schedule, TrainingFailure
     from automed.training.tensors import device_name
 
     problem = registry.part("problem", job.task.problem).PROBLEM
@@ -192,11 +193,13 @@ def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> 
         network,
         _tensors(shared),
         problem,
-        job.task.training,
-        score=job.task.score,
+        Schedule(
+            settings=job.task.training,
+            score=job.task.score,
+            full_epochs=job.task.budget.epochs,
+            seed=job.seed,
+        ),
         epochs=trial.epochs,
-        full_epochs=job.task.budget.epochs,
-        seed=job.seed,
         checkpoint=trial.previous.checkpoint if trial.previous else None,
     )
     if not math.isfinite(fit.scores[job.task.score]):
@@ -218,6 +221,22 @@ def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> 
     )
 
 
+def source(job: Job) -> "Source":
+    """Where the samples of a job come from."""
+    from automed.data import Source
+
+    problem = registry.part("problem", job.task.problem).PROBLEM
+    return Source(
+        place=job.data,
+        keys=tuple(sorted(job.keys.items())),
+        seed=job.seed,
+        window=job.window,
+        hu_window=job.task.window,
+        target=problem.target,
+        one_class=problem.one_class,
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Shared:
     """The parts a worker may see: the sealed one is dropped where the data is opened."""
@@ -228,34 +247,14 @@ class _Shared:
 
 
 def _shared(job: Job) -> _Shared:
-    problem = registry.part("problem", job.task.problem).PROBLEM
-    keys = tuple(sorted(job.keys.items()))
-    return _opened(
-        job.data, keys, job.window, job.task.window, job.seed, problem.target, problem.one_class
-    )
+    return _opened(source(job))
 
 
 @cache
-def _opened(
-    data: str,
-    keys: tuple[tuple[str, str], ...],
-    window: tuple[float, float] | None,
-    hu_window: tuple[float, float],
-    seed: int,
-    target: TargetKind,
-    one_class: bool,
-) -> _Shared:
-    from automed import data as intake
+def _opened(source: "Source") -> _Shared:
+    from automed import data
 
-    parts = intake.open_parts(
-        data,
-        dict(keys),
-        seed=seed,
-        window=window,
-        hu_window=hu_window,
-        target=target,
-        one_class=one_class,
-    )
+    parts = data.open_parts(source)
     return _Shared(parts.train.sample, parts.train, parts.val)
 
 

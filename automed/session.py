@@ -70,11 +70,11 @@ class Session:
                     f"{task.name}: objectives: {direction} {name}; write {name}: {wanted}"
                 )
         self._require_families()
+        self._job = self._make_job()
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
         registry.require_answering(task)
         self._space = registry.space(task.families, task.problem)
-        self._job = self._make_job()
 
     def start(self, folder: Path, *, probe: bool) -> Run:
         """A new search in a new folder; a probe asks first whether anything meets the limits."""
@@ -167,18 +167,9 @@ class Session:
 
     def _open_data(self) -> "Parts":
         from automed import data
+        from automed.evaluate import source
 
-        plan = self._plan
-        problem = registry.part("problem", plan.task.problem).PROBLEM
-        return data.open_parts(
-            plan.data,
-            plan.keys,
-            seed=plan.seed,
-            window=plan.window,
-            hu_window=plan.task.window,
-            target=problem.target,
-            one_class=problem.one_class,
-        )
+        return data.open_parts(source(self._job))
 
     def _make_job(self) -> "Job":
         from automed.evaluate import Job

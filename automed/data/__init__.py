@@ -1,6 +1,7 @@
 """From files on disk to audited, split samples in memory, the test part sealed; no torch."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from automed import registry
 from automed.data.audit import audit
@@ -8,6 +9,29 @@ from automed.data.dataset import Dataset
 from automed.data.splits import Parts, split
 from automed.errors import DataError
 from automed.sample import TargetKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where samples come from, and how they are cut and windowed; equal sources, equal parts.
+
+    Attributes:
+        place: A path, or the name of embedded data.
+        keys: Which arrays or columns play which role, as (role, name).
+        seed: Of the split.
+        window: Raw values mapped to 0 and 1; None to take what fits the images' units.
+        hu_window: The window for images in Hounsfield units.
+        target: What is to be learnt.
+        one_class: Whether what is learnt is to give back images of class 0.
+    """
+
+    place: str
+    keys: tuple[tuple[str, str], ...] = ()
+    seed: int = 0
+    window: tuple[float, float] | None = None
+    hu_window: tuple[float, float] = (-1000.0, 400.0)
+    target: TargetKind = "label"
+    one_class: bool = False
 
 
 def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> Dataset:
@@ -28,34 +52,16 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     )
 
 
-def open_parts(
-    source: str,
-    keys: Mapping[str, str],
-    *,
-    seed: int,
-    window: tuple[float, float] | None,
-    hu_window: tuple[float, float],
-    target: TargetKind = "label",
-    one_class: bool = False,
-) -> Parts:
+def open_parts(source: Source) -> Parts:
     """The training, validation and sealed test part of a source.
-
-    Args:
-        source: A path, or the name of embedded data.
-        keys: Which arrays or columns play which role.
-        seed: Of the split.
-        window: Raw values mapped to 0 and 1; None to take what fits the images' units.
-        hu_window: The window for images in Hounsfield units.
-        target: What is to be learnt.
-        one_class: Whether what is learnt is to give back images of class 0.
 
     Raises:
         DataError: The data cannot be used as it is.
     """
     return split(
-        read(source, keys, target),
-        seed=seed,
-        window=window,
-        hu_window=hu_window,
-        one_class=one_class,
+        read(source.place, dict(source.keys), source.target),
+        seed=source.seed,
+        window=source.window,
+        hu_window=source.hu_window,
+        one_class=source.one_class,
     )

@@ -89,7 +89,7 @@ class Problem(Protocol):
     """Baselines without a network that can answer, see automed/baselines."""
 
     def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "nn.Module":
-        """A loss of (raw output, truth) that weighs classes by the truth of the training part."""
+        """A loss of (raw output, truth, *inputs) that weighs classes by their share."""
 
     def finish(
         self, raw: "torch.Tensor", *given: "torch.Tensor", sample: SampleSpec

@@ -44,10 +44,10 @@ class Classification:
         import torch
         from torch import nn
 
-        weights = class_weights(truth, sample.target)
-        return nn.CrossEntropyLoss(
-            torch.tensor(weights, dtype=torch.float32), label_smoothing=smoothing
-        )
+        from automed.problems.losses import OfAnswer
+
+        weights = torch.tensor(class_weights(truth, sample.target), dtype=torch.float32)
+        return OfAnswer(nn.CrossEntropyLoss(weights, label_smoothing=smoothing))
 
     def finish(
         self, raw: "torch.Tensor", *given: "torch.Tensor", sample: SampleSpec

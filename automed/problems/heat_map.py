@@ -88,8 +88,9 @@ class HeatMapLoss(nn.Module):
         super().__init__()
         self.size = tuple(size)
 
-    def forward(self, raw: Tensor | list[Tensor], truth_NMP: Tensor) -> Tensor:
+    def forward(self, raw: Tensor | list[Tensor], truth_NMP: Tensor, *given: Tensor) -> Tensor:
         """The loss of raw outputs against points (N, M, dims + 1), rows of NaN being none."""
+        del given
         raws = raw if isinstance(raw, list) else [raw]
         return torch.stack([self._of(x, truth_NMP) / 2**n for n, x in enumerate(raws)]).sum()
 

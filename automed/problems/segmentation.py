@@ -43,17 +43,17 @@ class Segmentation:
         """
         from monai.losses import DeepSupervisionLoss, DiceCELoss
 
+        from automed.problems.losses import OfAnswer
+
         del truth, sample
-        loss: nn.Module = DeepSupervisionLoss(
-            DiceCELoss(
-                include_background=False,
-                to_onehot_y=True,
-                softmax=True,
-                batch=True,
-                label_smoothing=smoothing,
-            )
+        loss = DiceCELoss(
+            include_background=False,
+            to_onehot_y=True,
+            softmax=True,
+            batch=True,
+            label_smoothing=smoothing,
         )
-        return loss
+        return OfAnswer(DeepSupervisionLoss(loss))
 
     def finish(
         self, raw: "torch.Tensor", *given: "torch.Tensor", sample: SampleSpec

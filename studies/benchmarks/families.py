@@ -26,7 +26,7 @@ from automed.exporters import Runner, outputs
 from automed.exporters.deployed import Deployed
 from automed.measure import intervals, latency
 from automed.task import Training
-from automed.training.recipes import Fit, kept_weights
+from automed.training.recipes import Fit, Schedule, kept_weights
 from automed.training.tensors import tensors, training_device
 
 
@@ -201,9 +201,8 @@ def first_classes(whole: Dataset, number: int) -> Dataset:
 def cuts(row: Row, whole: Dataset, shared: Path) -> Iterator[tuple[Dataset, Dataset, Dataset]]:
     """Parts to learn from, to stop by and to be judged on, by patient."""
     if row.folds == 0:
-        parts = data.open_parts(
-            str(shared / row.file), row.keys, seed=0, window=None, hu_window=(-1000.0, 400.0)
-        )
+        keys = tuple(row.keys.items())
+        parts = data.open_parts(data.Source(place=str(shared / row.file), keys=keys))
         rng = np.random.default_rng(0)
         kept = rng.permutation(len(parts.train))[: round(row.share * len(parts.train))]
         yield parts.train.rows(np.sort(kept)), parts.val, parts.sealed.open()
@@ -235,11 +234,13 @@ def trained(row: Row, learn: Dataset, stop: Dataset) -> Runner:
         network,
         tensors(learn, stop, training_device()),
         problem,
-        Training(**{"patience": 1, **row.training}),
-        score=row.score,
+        Schedule(
+            settings=Training(**{"patience": 1, **row.training}),
+            score=row.score,
+            full_epochs=row.epochs,
+            seed=0,
+        ),
         epochs=row.epochs,
-        full_epochs=row.epochs,
-        seed=0,
     )
     network.load_state_dict(kept_weights(fit.checkpoint))
     model = Deployed(network, learn.sample, problem)
@@ -258,7 +259,7 @@ def timed(runner: Runner) -> float:
 def race(shared: Path) -> str:
     """How long a trained network takes to the validation AUC of a DC-ELM, as a ratio."""
     file = str(shared / "medmnist/pneumoniamnist.npz")
-    parts = data.open_parts(file, {}, seed=0, window=None, hu_window=(-1000.0, 400.0))
+    parts = data.open_parts(data.Source(place=file))
     given = tensors(parts.train, parts.val, training_device())
     problem = registry.part("problem", "classification").PROBLEM
 
@@ -270,11 +271,8 @@ def race(shared: Path) -> str:
             network,
             given,
             problem,
-            Training(),
-            score="auc",
+            Schedule(settings=Training(), score="auc", full_epochs=20, seed=0),
             epochs=epochs,
-            full_epochs=20,
-            seed=0,
             checkpoint=checkpoint,
         )
         return fit

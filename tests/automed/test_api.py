@@ -250,9 +250,9 @@ def test_a_resumed_run_finds_its_data_from_anywhere(run, tmp_path, monkeypatch):
     plan = Record.open(run.folder).settings["plan"]
     assert Path(plan["data"]).is_absolute()
     monkeypatch.chdir(run.folder.parent / CLINIC)
-    from automed.data import open_parts
+    from automed.data import Source, open_parts
 
-    assert len(open_parts("images.npz", {}, seed=0, window=None, hu_window=(-1.0, 1.0)).train)
+    assert len(open_parts(Source(place="images.npz", hu_window=(-1.0, 1.0))).train)
 
 
 @pytest.mark.slow

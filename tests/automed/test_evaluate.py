@@ -322,7 +322,7 @@ print(len(shared.train) + len(shared.val))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    parts = data.open_parts(PHANTOM, {}, seed=0, window=None, hu_window=TASK.window)
+    parts = data.open_parts(data.Source(place=PHANTOM, hu_window=TASK.window))
     assert len(parts.sealed) > 0
     assert int(done.stdout) == len(parts.train) + len(parts.val) == 300 - len(parts.sealed)
 

@@ -132,7 +132,7 @@ def test_final_front_of_baselines_alone_is_empty():
 
 @pytest.fixture(scope="module")
 def parts():
-    return data.open_parts(JOB.data, {}, seed=0, window=None, hu_window=TASK.window)
+    return data.open_parts(data.Source(place=JOB.data, hu_window=TASK.window))
 
 
 @pytest.fixture(scope="module")

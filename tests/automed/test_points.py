@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from automed import baselines
-from automed.data import open_parts
+from automed.data import Source, open_parts
 from automed.exporters import outputs
 from automed.exporters.onnx_runtime import Model
 from automed.problems.detection import SURE, Hits
@@ -140,14 +140,7 @@ def test_tumours_in_real_slices_are_taken_from_their_boxes(tmp_path):
         found = list(boxes(marked)) if marked.is_file() else []
         points[row, : len(found)] = np.reshape(found, (-1, 3))
     np.savez(tmp_path / "slices.npz", images=images, points=points)
-    parts = open_parts(
-        str(tmp_path / "slices.npz"),
-        {},
-        seed=0,
-        window=None,
-        hu_window=(-1e3, 4e2),
-        target="points",
-    )
+    parts = open_parts(Source(place=str(tmp_path / "slices.npz"), target="points"))
     assert parts.train.sample.image.units == "HU"
     assert np.isfinite(points[..., -1]).sum() == 10
     inside = [

@@ -193,12 +193,12 @@ def npz(folder, swapped=None):
 def begun(folder, data):
     """A run folder as a search leaves it that was killed before its first trial ended."""
     from automed import registry
-    from automed.data import open_parts
+    from automed.data import Source, open_parts
     from automed.plan import Plan
 
     task = registry.task("lung-ct").changed(families=("vgg",), baselines=())
     plan = Plan(task=task, data=str(data), workers=1)
-    parts = open_parts(plan.data, {}, seed=0, window=None, hu_window=task.window)
+    parts = open_parts(Source(place=plan.data, hu_window=task.window))
     settings = {"plan": plan.settings(), "data": parts.digest()}
     Record.create(folder, task.name, task.objectives, settings)
 

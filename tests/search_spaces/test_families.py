@@ -272,7 +272,7 @@ def test_training_lowers_the_loss_and_reaches_every_parameter(
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(8):
-        loss = cost(loss_of, network(*inputs), truth)
+        loss = cost(loss_of, network(*inputs), truth, tuple(inputs))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -24,13 +24,12 @@ def opened(task: Task, source: str) -> Parts:
     """A source read and split as a search for this task would."""
     problem = registry.part("problem", task.problem).PROBLEM
     return data.open_parts(
-        source,
-        {},
-        seed=0,
-        window=None,
-        hu_window=task.window,
-        target=problem.target,
-        one_class=problem.one_class,
+        data.Source(
+            place=source,
+            hu_window=task.window,
+            target=problem.target,
+            one_class=problem.one_class,
+        )
     )
 
 

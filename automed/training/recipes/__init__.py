@@ -36,6 +36,23 @@ class Fit:
     checkpoint: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How a network is to be trained, and by what it is judged.
+
+    Attributes:
+        settings: The task's hyperparameters.
+        score: The validation metric by which epochs are chosen.
+        full_epochs: Epochs of the whole schedule, which learning rates follow.
+        seed: Of the order of samples, augmentation and dropout.
+    """
+
+    settings: Training
+    score: str
+    full_epochs: int
+    seed: int
+
+
 class Recipe(Protocol):
     """One way of training."""
 
@@ -44,15 +61,12 @@ class Recipe(Protocol):
         network: "nn.Module",
         tensors: "Tensors",
         problem: Problem,
-        settings: Training,
+        schedule: Schedule,
         *,
-        score: str,
         epochs: int,
-        full_epochs: int,
-        seed: int,
-        checkpoint: bytes | None,
+        checkpoint: bytes | None = None,
     ) -> Fit:
-        """Train up to `epochs` of a schedule of `full_epochs`, from a checkpoint if there is one.
+        """Train up to `epochs` of the schedule, from a checkpoint if there is one.
 
         Paused and continued training gives what uninterrupted training gives, bit for bit on CPU.
 

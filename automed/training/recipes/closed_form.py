@@ -12,9 +12,8 @@ from torch import nn
 
 from automed.problems import Problem
 from automed.problems.classification import class_weights
-from automed.task import Training
 from automed.training.augment import Augmentation
-from automed.training.recipes import Fit, TrainingFailure, saved
+from automed.training.recipes import Fit, Schedule, TrainingFailure, saved
 from automed.training.tensors import Tensors
 
 Inputs = tuple[torch.Tensor, ...]
@@ -30,12 +29,9 @@ def train(
     network: nn.Module,
     tensors: Tensors,
     problem: Problem,
-    settings: Training,
+    schedule: Schedule,
     *,
-    score: str,
     epochs: int,
-    full_epochs: int,
-    seed: int,
     checkpoint: bytes | None = None,
 ) -> Fit:
     """See `Recipe.train`; whatever the epochs, it is finished after one pass.
@@ -43,12 +39,12 @@ def train(
     The network offers `readouts`, linear layers, and `hidden(block, *inputs)`, what they read.
     Each is regressed on the classes as -1 and 1, on the training images and one augmented copy.
     """
-    del epochs, full_epochs, checkpoint
+    del epochs, checkpoint
     blocks: Any = network.to(tensors.device)
     copies = [(tensors.train.inputs, tensors.train.truth)]
-    if settings.augment and tensors.sample.dims > 0:
-        augment = Augmentation(settings.augment, tensors.sample.image.size)
-        copies.append(augment.part(tensors.train, tensors.sample, seed))
+    if schedule.settings.augment and tensors.sample.dims > 0:
+        augment = Augmentation(schedule.settings.augment, tensors.sample.image.size)
+        copies.append(augment.part(tensors.train, tensors.sample, schedule.seed))
     inputs = tuple(torch.cat(both) for both in zip(*(c[0] for c in copies), strict=True))
     truth = torch.cat([c[1] for c in copies]).cpu().numpy()
     wanted = np.eye(tensors.sample.target.channels)[truth] * 2 - 1

@@ -15,9 +15,8 @@ import torch
 from torch import nn
 
 from automed.problems import Problem, sign
-from automed.task import Training
 from automed.training.augment import Augmentation
-from automed.training.recipes import Fit, TrainingFailure, saved
+from automed.training.recipes import Fit, Schedule, TrainingFailure, saved
 from automed.training.tensors import Part, Tensors
 
 EVALUATION_BATCH = 256
@@ -29,21 +28,18 @@ def train(
     network: nn.Module,
     tensors: Tensors,
     problem: Problem,
-    settings: Training,
+    schedule: Schedule,
     *,
-    score: str,
     epochs: int,
-    full_epochs: int,
-    seed: int,
     checkpoint: bytes | None = None,
 ) -> Fit:
     """See `Recipe.train`. On a GPU it trains in mixed precision."""
-    run = _Run(network, tensors, problem, settings, score, full_epochs, seed)
+    run = _Run(network, tensors, problem, schedule)
     if checkpoint is not None:
         run.restore(checkpoint)
     while len(run.curve) < epochs and not run.stale:
         run.epoch()
-    finished = run.stale or len(run.curve) >= full_epochs
+    finished = run.stale or len(run.curve) >= schedule.full_epochs
     return Fit(
         scores={k: v for k, v in run.curve[run.best].items() if k in problem.metrics},
         curve=tuple(run.curve),
@@ -65,22 +61,19 @@ class _Run:
         network: nn.Module,
         tensors: Tensors,
         problem: Problem,
-        settings: Training,
-        score: str,
-        full_epochs: int,
-        seed: int,
+        schedule: Schedule,
     ) -> None:
         device = tensors.device
         self.network = tensors.laid_out_network(network)
         self.average = copy.deepcopy(self.network)
         self._averaged, self._current = _floats(self.average), _floats(self.network)
-        self.tensors, self.problem, self.settings = tensors, problem, settings
-        self.score, self.seed = score, seed
+        self.tensors, self.problem, self.schedule = tensors, problem, schedule
+        settings = self.settings = schedule.settings
         batch = min(settings.batch, len(tensors.train))
         # a last batch of one sample has no statistics for batch norm: leave remainders out
         self.steps = len(tensors.train) // batch
         self.batch = batch
-        self.full_epochs, self.total_steps = full_epochs, full_epochs * self.steps
+        self.total_steps = schedule.full_epochs * self.steps
         truth = tensors.train.truth_on_host
         self.loss = problem.loss(truth, tensors.sample, settings.label_smoothing)
         self.loss = self.loss.to(device)
@@ -104,13 +97,13 @@ class _Run:
     def stale(self) -> bool:
         """The score has not become better for `patience` of the full schedule."""
         return len(self.curve) - 1 - self.best >= max(
-            1.0, self.settings.patience * self.full_epochs
+            1.0, self.settings.patience * self.schedule.full_epochs
         )
 
     def epoch(self) -> None:
         """Train once over the training part, then score the validation part."""
         number = len(self.curve)
-        stream = (self.seed * 1_000_003 + number) % 2**32
+        stream = (self.schedule.seed * 1_000_003 + number) % 2**32
         shuffle = torch.Generator().manual_seed(stream + 1)
         order = torch.randperm(len(self.tensors.train), generator=shuffle)
         with torch.random.fork_rng():
@@ -120,8 +113,9 @@ class _Run:
         truth = self.tensors.val.truth_on_host
         scores = {k: float(v[0]) for k, v in self.problem.scores(outputs, truth).items()}
         self.curve.append({"epoch": number + 1, "loss": loss, **scores})
-        gain = scores[self.score] - self.curve[self.best][self.score]
-        if not self.best_weights or sign(self.problem, self.score) * gain > 0:
+        score = self.schedule.score
+        gain = scores[score] - self.curve[self.best][score]
+        if not self.best_weights or sign(self.problem, score) * gain > 0:
             self.best = number
             self.best_weights = copy.deepcopy(self.average.state_dict())
 
@@ -136,7 +130,7 @@ class _Run:
             done = epoch * self.steps + step
             self._set_rate(done)
             with torch.autocast(device, torch.bfloat16, enabled=self.mixed):
-                loss = cost(self.loss, self.network(*given), truth[rows])
+                loss = cost(self.loss, self.network(*given), truth[rows], given)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -203,10 +197,12 @@ class _Run:
         self.best_weights = loaded["kept"]
 
 
-def cost(loss: nn.Module, answer: Any, truth: torch.Tensor) -> torch.Tensor:
+def cost(
+    loss: nn.Module, answer: Any, truth: torch.Tensor, given: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
     """The loss of what a network answers while it is trained: see `Family.build`."""
     raw, penalty = answer if isinstance(answer, tuple) else (answer, 0.0)
-    total: torch.Tensor = loss(raw, truth) + penalty
+    total: torch.Tensor = loss(raw, truth, *given) + penalty
     return total
 
 

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 
 from automed.problems import Problem
-from automed.task import Training
-from automed.training.recipes import Fit, gradient
+from automed.training.recipes import Fit, Schedule, gradient
 from automed.training.tensors import Tensors
 
 RATE = 0.02
@@ -18,12 +17,9 @@ def train(
     network: nn.Module,
     tensors: Tensors,
     problem: Problem,
-    settings: Training,
+    schedule: Schedule,
     *,
-    score: str,
     epochs: int,
-    full_epochs: int,
-    seed: int,
     checkpoint: bytes | None = None,
 ) -> Fit:
     """See `Recipe.train`; epochs are those by gradient, before the first the machines are trained.
@@ -33,19 +29,9 @@ def train(
     """
     if checkpoint is None:
         with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            _pretrain(network.to(tensors.device), tensors, settings.batch)
-    return gradient.train(
-        network,
-        tensors,
-        problem,
-        settings,
-        score=score,
-        epochs=epochs,
-        full_epochs=full_epochs,
-        seed=seed,
-        checkpoint=checkpoint,
-    )
+            torch.manual_seed(schedule.seed)
+            _pretrain(network.to(tensors.device), tensors, schedule.settings.batch)
+    return gradient.train(network, tensors, problem, schedule, epochs=epochs, checkpoint=checkpoint)
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ every_name = pytest.mark.parametrize("name", NAMES)
 @pytest.fixture(scope="module")
 def parts():
     source = "phantom:lung-ct?patients=30&seed=1"
-    return data.open_parts(source, {}, seed=0, window=None, hu_window=(-1000, 400))
+    return data.open_parts(data.Source(place=source))
 
 
 def flat(given):

@@ -3,7 +3,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from automed.data import demo, open_parts
+from automed.data import Source, demo, open_parts
 from automed.data.audit import audit
 from automed.errors import DataError
 
@@ -66,7 +66,7 @@ def test_a_line_does_not_tell_the_classes(source):
 
 @sources
 def test_it_is_split_by_subject(source):
-    parts = open_parts(f"{source}?samples=100", {}, seed=0, window=None, hu_window=(-1000, 400))
+    parts = open_parts(Source(place=f"{source}?samples=100"))
     assert not set(parts.train.groups) & set(parts.val.groups)
     assert parts.train.simulated
 

@@ -177,7 +177,7 @@ def test_export_does_not_depend_on_what_was_exported_before(name):
 def shipped(tmp_path_factory):
     """The file of a model of the phantom task, as `conclude` would write it."""
     job = Job(task=TASK, data="phantom:lung-ct?patients=30&seed=1")
-    parts = data.open_parts(job.data, {}, seed=0, window=None, hu_window=TASK.window)
+    parts = data.open_parts(data.Source(place=job.data, hu_window=TASK.window))
     network = model(32, 32, resolution=1.0)
     facts = conclude.metadata(job, parts) | {"name": "resnet-007"}
     onnx_file = registry.part("exporter", "onnx")

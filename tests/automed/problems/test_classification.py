@@ -58,7 +58,7 @@ def test_loss_favours_rare_classes():
     labels = np.array([0] * 90 + [1] * 10)
     sample = SampleSpec(inputs=(), targets=(TargetSpec(classes=("a", "b")),))
     loss = PROBLEM.loss(labels, sample, smoothing=0.0)
-    assert loss.weight[1] / loss.weight[0] == pytest.approx(3.0)
+    assert loss.loss.weight[1] / loss.loss.weight[0] == pytest.approx(3.0)
 
 
 TARGET = TargetSpec(classes=("cat", "dog"))

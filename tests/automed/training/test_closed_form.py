@@ -10,7 +10,7 @@ from automed.data.dataset import Dataset
 from automed.problems.classification import PROBLEM, class_weights
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.task import Training
-from automed.training.recipes import closed_form, kept_weights
+from automed.training.recipes import Schedule, closed_form, kept_weights
 from automed.training.tensors import tensors
 
 CPU = torch.device("cpu")
@@ -37,9 +37,8 @@ def fit(name, given, seed=0, **settings):
         torch.manual_seed(seed)
         network = registry.family(name)(hidden_units=128).build(given.sample)
     settings = Training(**({"augment": ("flip", "intensity")} | settings))
-    found = closed_form.train(
-        network, given, PROBLEM, settings, score="auc", epochs=3, full_epochs=9, seed=seed
-    )
+    schedule = Schedule(settings=settings, score="auc", full_epochs=9, seed=seed)
+    found = closed_form.train(network, given, PROBLEM, schedule, epochs=3)
     return network, found
 
 

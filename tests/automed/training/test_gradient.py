@@ -15,7 +15,7 @@ from automed.evaluate import Job, _shared, _tensors
 from automed.problems.classification import PROBLEM
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.task import Training
-from automed.training.recipes import TrainingFailure, gradient, kept_weights
+from automed.training.recipes import Schedule, TrainingFailure, gradient, kept_weights
 from automed.training.tensors import tensors
 
 CPU = torch.device("cpu")
@@ -55,11 +55,8 @@ def fit(
         network(given) if net is None else net,
         given,
         problem,
-        settings,
-        score="auc",
+        Schedule(settings=settings, score="auc", full_epochs=full or epochs, seed=seed),
         epochs=epochs,
-        full_epochs=full or epochs,
-        seed=seed,
         checkpoint=checkpoint,
     )
 

@@ -11,7 +11,7 @@ from automed.data.dataset import Dataset
 from automed.problems.classification import PROBLEM
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.task import Training
-from automed.training.recipes import kept_weights, layerwise
+from automed.training.recipes import Schedule, kept_weights, layerwise
 from automed.training.tensors import tensors
 
 FAMILIES = [n for n in registry.names("family") if registry.family(n).recipe == "layerwise"]
@@ -50,11 +50,13 @@ def fit(name, given, net=None, *, epochs=3, full=3, checkpoint=None, **config):
         network(name, given, **config) if net is None else net,
         given,
         PROBLEM,
-        Training(batch=16, patience=1, augment=()),
-        score="auc",
+        Schedule(
+            settings=Training(batch=16, patience=1, augment=()),
+            score="auc",
+            full_epochs=full,
+            seed=0,
+        ),
         epochs=epochs,
-        full_epochs=full,
-        seed=0,
         checkpoint=checkpoint,
     )
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from automed import data, registry
+from automed import data, evaluate, registry
 from automed.data.dataset import Dataset
 from automed.evaluate import Job, _shared, _tensors
 from automed.sample import InputSpec, SampleSpec, TargetSpec
@@ -75,6 +75,6 @@ def test_a_process_windows_its_data_once():
     job = Job(task=registry.task("lung-ct"), data="phantom:lung-ct?patients=30&seed=1")
     made = _tensors(_shared(job))
     assert _tensors(_shared(job)) is made
-    parts = data.open_parts(job.data, {}, seed=job.seed, window=None, hu_window=job.task.window)
+    parts = data.open_parts(evaluate.source(job))
     wanted = (parts.train.images.clip(-1000, 400).astype(np.float64) + 1000) / 1400
     np.testing.assert_allclose(made.train.inputs[0], wanted, atol=1e-6)
