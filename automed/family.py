@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from automed.errors import SpaceError
 from automed.sample import SampleSpec
-from automed.space import Parameter, Point, Value, flatten, gather, space_of
+from automed.space import Choice, Parameter, Point, Value, concerns, flatten, gather, space_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,13 +34,17 @@ class Family(ABC):
     takes_table: ClassVar[bool] = False
 
     @classmethod
-    def space(cls) -> dict[str, Parameter]:
-        """Every parameter of the family, in the order the fields are written."""
-        return space_of(cls)
+    def space(cls, dims: int | None = None) -> dict[str, Parameter]:
+        """Every parameter of the family, in the order the fields are written.
+
+        With `dims` only those that have a say in samples of so many spatial dimensions.
+        """
+        every = space_of(cls)
+        return every if dims is None else {n: p for n, p in every.items() if concerns(p, dims)}
 
     @classmethod
     def at(cls, point: Point) -> Self:
-        """The architecture at this point.
+        """The architecture at this point; what has a say in some samples alone may be missing.
 
         Raises:
             SpaceError: A name is unknown, missing or its value lies outside its parameter.
@@ -48,7 +52,8 @@ class Family(ABC):
         space = cls.space()
         if unknown := point.keys() - space.keys():
             raise SpaceError(f"{cls.__name__} has no {sorted(unknown)}; it has {sorted(space)}")
-        if missing := space.keys() - point.keys():
+        needed = {n for n, p in space.items() if not (isinstance(p, Choice) and p.dims)}
+        if missing := needed - point.keys():
             raise SpaceError(f"{cls.__name__} needs {sorted(missing)} too")
         for name, value in point.items():
             if value not in space[name]:
@@ -58,7 +63,8 @@ class Family(ABC):
     @classmethod
     def within(cls, joint_point: Point) -> Self:
         """The architecture at a point of a joint space; other families' names are ignored."""
-        return cls.at({name: joint_point[name] for name in cls.space()})
+        own = cls.space().keys() & joint_point.keys()
+        return cls.at({name: joint_point[name] for name in own})
 
     @classmethod
     def refusal(cls, sample: SampleSpec) -> str:

@@ -181,8 +181,8 @@ def require_answering(task: Task) -> None:
             )
 
 
-def space(families: tuple[str, ...], problem: str) -> dict[str, Parameter]:
-    """The joint space of some families.
+def space(families: tuple[str, ...], problem: str, dims: int | None = None) -> dict[str, Parameter]:
+    """The joint space of some families, see `Family.space`.
 
     Raises:
         UnknownNameError: No such family.
@@ -196,4 +196,4 @@ def space(families: tuple[str, ...], problem: str) -> dict[str, Parameter]:
                 f"family {name} is not for {problem}{f': {reason}' if reason else ''}; "
                 f"these are: {', '.join(able)}"
             )
-    return joint({name: family(name).space() for name in families})
+    return joint({name: family(name).space(dims) for name in families})

@@ -74,7 +74,7 @@ class Session:
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
         registry.require_answering(task)
-        self._space = registry.space(task.families, task.problem)
+        self._space = registry.space(task.families, task.problem, self._parts.train.sample.dims)
 
     def start(self, folder: Path, *, probe: bool) -> Run:
         """A new search in a new folder; a probe asks first whether anything meets the limits."""
@@ -200,7 +200,10 @@ class Session:
     def _starts(self) -> list[Trial]:
         """The default of every family: what a person would try first, a search should know."""
         task = self._plan.task
-        own = {name: registry.family(name)().config() for name in task.families}
+        own = {
+            name: {k: v for k, v in registry.family(name)().config().items() if k in self._space}
+            for name in task.families
+        }
         every = {k: v for config in own.values() for k, v in config.items()}
         return [
             Trial(number, name, {**every, **own[name], "family": name}, task.budget.epochs)

@@ -12,9 +12,15 @@ Value = int | float | str | bool
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few options, written from the cheapest network to the costliest."""
+    """One of a few options, written from the cheapest network to the costliest.
+
+    Attributes:
+        options: What may be chosen.
+        dims: Spatial dimensions of the samples in which it has a say; every one if empty.
+    """
 
     options: tuple[Value, ...]
+    dims: tuple[int, ...] = ()
 
     def __contains__(self, value: object) -> bool:
         return any(value == o and type(value) is type(o) for o in self.options)
@@ -69,9 +75,12 @@ Space = Mapping[str, Parameter]
 Point = Mapping[str, Value]
 
 
-def choice(*options: T, default: T | None = None) -> T:
-    """Declare a field as one of these options; the first is the default unless one is named."""
-    return _declare(options[0] if default is None else default, Choice(options))
+def choice(*options: T, default: T | None = None, dims: tuple[int, ...] = ()) -> T:
+    """Declare a field as one of these options; the first is the default unless one is named.
+
+    With `dims` it has a say in samples of so many spatial dimensions alone.
+    """
+    return _declare(options[0] if default is None else default, Choice(options, dims))
 
 
 def integer(low: int, high: int, *, step: int = 1, default: int | None = None) -> int:
@@ -91,6 +100,11 @@ def repeated(times: int, one: T) -> tuple[T, ...]:
         default=(like.default,) * times, metadata={**like.metadata, "times": times}
     )
     return declared
+
+
+def concerns(parameter: Parameter, dims: int) -> bool:
+    """Whether a parameter has a say in samples of so many spatial dimensions."""
+    return not isinstance(parameter, Choice) or not parameter.dims or dims in parameter.dims
 
 
 def space_of(family: type) -> dict[str, Parameter]:

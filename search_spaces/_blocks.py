@@ -14,6 +14,8 @@ from automed.sample import InputSpec
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """What torch calls linear interpolation, by spatial dimensions."""
+Extent = int | tuple[int, int, int]
+"""One number for every axis, or one an axis of a volume."""
 REDUCTION = 4
 """Channels per hidden unit of a squeeze-and-excitation bottleneck."""
 
@@ -28,18 +30,20 @@ class Layers:
     Attributes:
         dims: Spatial dimensions, 1 to 3.
         kernel: Extent of the spatial convolutions inside blocks.
-        separable: Whether those are depthwise-separable instead of dense.
         activation: Name of the activation.
         attention: Name of the channel attention at block ends.
         norm: "batch", or "instance" for statistics of each image by itself.
+        convolution: What those convolutions are: "dense", "separable" or "ghost".
+        volume: How they see volumes: "3d", or "2.5d" or "2+1d" within slices, then across.
     """
 
     dims: int
     kernel: int
-    separable: bool
     activation: str
     attention: str
     norm: str = "batch"
+    convolution: str = "dense"
+    volume: str = "3d"
 
     def conv(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, active: bool = True
@@ -56,23 +60,33 @@ class Layers:
     def spatial(
         self, inputs: int, outputs: int, *, stride: int = 1, active: bool = True
     ) -> nn.Sequential:
-        """Convolution with the architecture's kernel, dense or depthwise-separable.
+        """Convolution with the architecture's kernel: dense, depthwise-separable or ghost.
 
         The separable one has no norm between its halves (Chollet 2017, arXiv:1610.02357).
         """
-        if not self.separable:
-            return self.conv(inputs, outputs, self.kernel, stride=stride, active=active)
-        return nn.Sequential(
-            self._conv(inputs, inputs, self.kernel, stride, groups=inputs),
-            self._conv(inputs, outputs, 1),
-            *self._norm(outputs, active),
-        )
+        if self.convolution == "ghost" and outputs > 1:
+            few = outputs - outputs // 2
+            return nn.Sequential(
+                Ghost(
+                    nn.Sequential(*self._kernel(inputs, few, stride), *self._norm(few, active)),
+                    self.depthwise(outputs // 2, active=active),
+                    outputs // 2,
+                )
+            )
+        if self.convolution == "separable":
+            filters = [
+                *self._kernel(inputs, inputs, stride, groups=inputs),
+                self._conv(inputs, outputs, 1),
+            ]
+        else:
+            filters = self._kernel(inputs, outputs, stride)
+        return nn.Sequential(*filters, *self._norm(outputs, active))
 
-    def depthwise(self, channels: int, *, stride: int = 1) -> nn.Sequential:
-        """Convolution of each channel by itself, norm and activation."""
+    def depthwise(self, channels: int, *, stride: int = 1, active: bool = True) -> nn.Sequential:
+        """Convolution of each channel by itself, norm and, if active, the activation."""
         return nn.Sequential(
-            self._conv(channels, channels, self.kernel, stride, groups=channels),
-            *self._norm(channels, True),
+            *self._kernel(channels, channels, stride, groups=channels),
+            *self._norm(channels, active),
         )
 
     def stem(self, kind: str, inputs: int, outputs: int) -> nn.Sequential:
@@ -133,11 +147,29 @@ class Layers:
                 return ConvolutionalBlockAttention(self.dims, channels)
         return nn.Identity()
 
+    def _kernel(
+        self, inputs: int, outputs: int, stride: int = 1, groups: int = 1
+    ) -> list[nn.Module]:
+        """What sees the architecture's kernel; of volumes, at once or first within slices.
+
+        "2+1d" is as Tran et al. 2018, arXiv:1711.11248, have it, with as many channels between
+        its halves as it gives; across slices, "2.5d" looks at each channel by itself.
+        """
+        if self.dims < 3 or self.volume == "3d":
+            return [self._conv(inputs, outputs, self.kernel, stride, groups)]
+        k = self.kernel
+        within = self._conv(inputs, outputs, (1, k, k), (1, stride, stride), groups)
+        if self.volume == "2.5d":
+            return [within, self._conv(outputs, outputs, (k, 1, 1), (stride, 1, 1), outputs)]
+        across = self._conv(outputs, outputs, (k, 1, 1), (stride, 1, 1), groups)
+        return [within, *self._norm(outputs, True), across]
+
     def _conv(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+        self, inputs: int, outputs: int, kernel: Extent, stride: Extent = 1, groups: int = 1
     ) -> nn.Module:
+        padding = kernel // 2 if isinstance(kernel, int) else tuple(k // 2 for k in kernel)
         conv: nn.Module = Conv["conv", self.dims](
-            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False
+            inputs, outputs, kernel, stride, padding=padding, groups=groups, bias=False
         )
         nn.init.kaiming_normal_(conv.get_parameter("weight"), nonlinearity="relu")
         return conv
@@ -145,6 +177,21 @@ class Layers:
     def _norm(self, channels: int, active: bool) -> list[nn.Module]:
         norm: nn.Module = Norm[self.norm, self.dims](channels, affine=True)
         return [norm, self.activate()] if active else [norm]
+
+
+class Ghost(nn.Module):
+    """Some channels from a convolution, and as many again from a cheap look at those.
+
+    Source: Han et al. 2020, GhostNet, arXiv:1911.11907.
+    """
+
+    def __init__(self, primary: nn.Module, cheap: nn.Module, copied: int) -> None:
+        super().__init__()
+        self.primary, self.cheap, self.copied = primary, cheap, copied
+
+    def forward(self, x_NCS: Tensor) -> Tensor:
+        y_NCS = self.primary(x_NCS)
+        return torch.cat([y_NCS, self.cheap(y_NCS[:, : self.copied])], dim=1)
 
 
 class Residual(nn.Module):

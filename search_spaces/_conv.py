@@ -29,8 +29,12 @@ class Convolutional(Family):
     """Factor on the channels from stage to stage."""
     kernel: int = choice(3, 5)
     """Pixels an axis that a spatial convolution inside a block sees."""
-    separable: bool = choice(True, False, default=False)
-    """Depthwise-separable convolutions instead of dense ones."""
+    convolution: str = choice("separable", "ghost", "dense", default="dense")
+    """What spatial convolutions inside a block are; "ghost" makes half of its channels cheaply."""
+    volume: str = choice("2.5d", "2+1d", "3d", default="3d", dims=(3,))
+    """How they see a volume: within slices and then across, each channel by itself or all; or at
+    once.
+    """
     attention: str = choice("none", "eca", "se", "cbam")
     """Attention at the end of blocks."""
     activation: str = choice("relu", "hardswish", "silu")
@@ -45,10 +49,11 @@ class Convolutional(Family):
         return Layers(
             dims=dims,
             kernel=self.kernel,
-            separable=self.separable,
             activation=self.activation,
             attention=self.attention,
             norm=norm,
+            convolution=self.convolution,
+            volume=self.volume,
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ class CNNRNN(VGG):
     arXiv:1406.1078.
     """
 
+    volume: ClassVar[str] = "3d"  # type: ignore[misc] # a volume is read slice by slice
     stem: str = choice("stride4", "stride2", "full", default="stride2")
     """As everywhere; it also shortens the sequence where pieces are places of the feature map."""
     cell: str = choice("gru", "lstm")

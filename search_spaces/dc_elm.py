@@ -45,7 +45,6 @@ class DCELM(Family):
         layers = Layers(
             dims=sample.dims,
             kernel=self.kernel,
-            separable=False,
             activation=self.activation,
             attention="none",
         )

@@ -89,7 +89,6 @@ class DNN(Family):
         layers = Layers(
             dims=len(spec.size),
             kernel=3,
-            separable=False,
             activation=self.activation,
             attention="none",
         )

@@ -32,7 +32,7 @@ class Mobile(ConvFamily):
 
     def _block(self, layers: Layers, inputs: int, outputs: int, stride: int) -> nn.Module:
         hidden = inputs * self.expansion
-        if layers.separable:
+        if layers.convolution == "separable":
             wide = [layers.pointwise(inputs, hidden), layers.depthwise(hidden, stride=stride)]
         else:
             wide = [layers.spatial(inputs, hidden, stride=stride)]
