@@ -38,6 +38,7 @@ ROWS: dict[str, dict[str, str]] = {
         "gradient": "automed.training.recipes.gradient",
         "closed-form": "automed.training.recipes.closed_form",
         "layerwise": "automed.training.recipes.layerwise",
+        "pretrained": "automed.training.recipes.pretrained",
     },
     "format": {
         "phantom": "automed.data.phantom",

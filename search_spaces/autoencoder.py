@@ -84,6 +84,7 @@ class Autoencoder(Convolutional):
             code=code,
             up=[layers.pointwise(self.latent, widths[-1]), *up],
             head=conv(widths[0], sample.target.channels, 1),
+            features=widths[-1],
         )
 
     def _stage(self, layers: Layers, inputs: int, outputs: int) -> nn.Module:
@@ -100,7 +101,11 @@ class Autoencoder(Convolutional):
 
 
 class AutoencoderNetwork(nn.Module):
-    """An image (N, K, *size) through a code; while training with the code's penalty."""
+    """An image (N, K, *size) through a code; while training with the code's penalty.
+
+    Attributes:
+        features: Channels of the encoder's last stage.
+    """
 
     def __init__(
         self,
@@ -109,10 +114,12 @@ class AutoencoderNetwork(nn.Module):
         code: nn.Module,
         up: Sequence[nn.Module],
         head: nn.Module,
+        features: int,
     ) -> None:
         super().__init__()
         self.noise, self.down, self.code = noise, nn.ModuleList(down), code
         self.up, self.head = nn.ModuleList(up), head
+        self.features = features
 
     def forward(self, x_NCS: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """The image, and while training the penalty, see `Family.build`."""

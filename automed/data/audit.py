@@ -36,6 +36,9 @@ def audit(dataset: Dataset) -> None:
         if target.kind == "image":
             _check_targets(dataset.targets[target.name], dataset.images)
     _check_patients(dataset)
+    if dataset.unlabelled is not None:
+        for array in dataset.unlabelled.given:
+            _check_finite(array)
 
 
 def repeated_images(images: Array, parts: Sequence[str]) -> int:

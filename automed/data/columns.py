@@ -1,7 +1,7 @@
 """Turns what every format delivers (images, labels, patients, parts) into one Dataset."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,15 +165,26 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         rows = rows[split[rows] != ""]
         if len(rows) < len(split):
             notes.append(f"{len(split) - len(rows):,} rows of no part (train, val, test) left out")
+    groups = None
+    if columns.groups is not None:
+        groups = np.full(len(columns.groups), -1, np.int64)
+        groups[rows] = _encode_groups(columns.groups[rows], source)
+    else:
+        notes.append(
+            "patient ids are unknown: images of one patient may be on both sides of a split"
+        )
     truth: Array
     classes: tuple[str, ...] = ()
+    bare = rows[:0]
     if columns.labels is not None:
         labels, classes = _encode_labels(columns.labels[rows], columns.classes, source)
-        labelled = labels >= 0
-        if not labelled.all():
-            notes.append(f"{(~labelled).sum():,} of {len(labels):,} rows left out: no label")
-        rows = rows[labelled]
-        target, truth = TargetSpec(classes=classes), labels[labelled]
+        bare, rows = rows[labels < 0], rows[labels >= 0]
+        if len(bare):
+            notes.append(
+                f"{len(bare):,} of {len(labels):,} rows have no label: only families that first "
+                "learn without any see them"
+            )
+        target, truth = TargetSpec(classes=classes), labels[labels >= 0]
         learnt = f"{len(classes)} classes"
     elif columns.points is not None:
         truth = _encode_points(columns.points[rows], columns.images, source)
@@ -188,37 +199,51 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         truth = columns.targets[rows]
         target = TargetSpec(name="target", kind="image", values=truth.shape[1])
         learnt = "each with a target image"
-    groups = None
-    if columns.groups is not None:
-        groups = _encode_groups(columns.groups[rows], source)
-    else:
-        notes.append(
-            "patient ids are unknown: images of one patient may be on both sides of a split"
+    specs = _input_specs(columns)
+    sample = SampleSpec(inputs=specs, targets=(target,))
+
+    def of_rows(chosen: NDArray[np.int64]) -> Dataset:
+        return Dataset(
+            sample=sample,
+            inputs=_inputs(columns, chosen),
+            targets={},
+            groups=None if groups is None else groups[chosen],
+            split=None if split is None else split[chosen],
         )
-    specs, inputs = [], {}
-    if columns.images is not None:
-        images = columns.images if len(rows) == len(columns.images) else columns.images[rows]
-        specs.append(
-            InputSpec(
-                channels=images.shape[1], size=images.shape[2:], spacing_mm=columns.spacing_mm
-            )
-        )
-        inputs["image"] = images
-    if columns.table is not None:
-        specs.append(InputSpec(name="table", kind="table", channels=columns.table.shape[1]))
-        inputs["table"] = columns.table[rows].astype(np.float32)
-    return Dataset(
-        sample=SampleSpec(inputs=tuple(specs), targets=(target,)),
-        inputs=inputs,
+
+    return replace(
+        of_rows(rows),
         targets={target.name: truth},
-        groups=groups,
-        split=None if split is None else split[rows],
         description=(
             f"{len(rows):,} samples of {' and '.join(_in_words(s) for s in specs)}, "
             f"{learnt}, {form}"
         ),
         notes=tuple(notes),
+        unlabelled=of_rows(bare) if len(bare) else None,
     )
+
+
+def _input_specs(columns: Columns) -> tuple[InputSpec, ...]:
+    specs = []
+    if (images := columns.images) is not None:
+        specs.append(
+            InputSpec(
+                channels=images.shape[1], size=images.shape[2:], spacing_mm=columns.spacing_mm
+            )
+        )
+    if columns.table is not None:
+        specs.append(InputSpec(name="table", kind="table", channels=columns.table.shape[1]))
+    return tuple(specs)
+
+
+def _inputs(columns: Columns, rows: NDArray[np.int64]) -> dict[str, Array]:
+    """By input name, the samples of these rows; images are not copied where it is all of them."""
+    inputs: dict[str, Array] = {}
+    if (images := columns.images) is not None:
+        inputs["image"] = images if len(rows) == len(images) else images[rows]
+    if columns.table is not None:
+        inputs["table"] = columns.table[rows].astype(np.float32)
+    return inputs
 
 
 def _in_words(spec: InputSpec) -> str:

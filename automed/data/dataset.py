@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ class Dataset:
         split: (N,) of "train", "val" or "test" as delivered, or None.
         description: One line for screens and reports: counts and format, never a path or a name.
         simulated: A sentence that says so where no patient stands behind the samples, else empty.
+        notes: What the reader changed or left out.
+        unlabelled: Samples without a target, from which networks may learn what images look like;
+            a selection of rows leaves them behind.
     """
 
     sample: SampleSpec
@@ -36,7 +39,8 @@ class Dataset:
     split: NDArray[np.str_] | None = None
     description: str = ""
     simulated: str = ""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    unlabelled: "Dataset | None" = None
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -64,11 +68,14 @@ class Dataset:
             targets={name: array[index] for name, array in self.targets.items()},
             groups=None if self.groups is None else self.groups[index],
             split=None if self.split is None else self.split[index],
+            unlabelled=None,
         )
 
     def digest(self) -> str:
-        """Sixteen hex digits of all inputs and targets."""
+        """Sixteen hex digits of all inputs and targets, those without a label among them."""
         digest = hashlib.sha256()
+        if self.unlabelled is not None:
+            digest.update(self.unlabelled.digest().encode())
         for named in (self.inputs, self.targets):
             for name, array in sorted(named.items()):
                 digest.update(f"{name}{array.shape}{array.dtype}".encode())

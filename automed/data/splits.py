@@ -121,12 +121,26 @@ def split(
     train, val, test = (_in_units_of(sample, part) for part in (train, val, test))
     if one_class:
         train = _its_own_target(train)
+    if dataset.unlabelled is not None:
+        bare = _beside_train(dataset.unlabelled, dataset, codes)
+        facts.append(("without a label", f"{len(bare):,} of no patient outside train"))
+        train = replace(train, unlabelled=replace(bare, sample=sample, split=None))
     return Parts(
         train=train,
         val=val,
         sealed=Sealed(test),
         facts=tuple(facts),
     )
+
+
+def _beside_train(bare: Dataset, dataset: Dataset, codes: Codes) -> Dataset:
+    """The unlabelled samples that neither the split nor their patient puts outside train."""
+    free = np.ones(len(bare), bool)
+    if bare.split is not None:
+        free &= bare.split == PARTS[TRAIN]
+    if bare.groups is not None and dataset.groups is not None:
+        free &= ~np.isin(bare.groups, dataset.groups[codes != TRAIN])
+    return bare.rows(np.flatnonzero(free))
 
 
 def _in_units_of(sample: SampleSpec, part: Dataset) -> Dataset:

@@ -31,11 +31,19 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Tensors:
-    """The training and the validation part."""
+    """The training and the validation part.
+
+    Attributes:
+        sample: What one row of them holds.
+        train: What networks learn from.
+        val: What they are compared on.
+        seen: Every input that may be learnt from, those without a label too.
+    """
 
     sample: SampleSpec
     train: Part
     val: Part
+    seen: tuple[torch.Tensor, ...]
 
     @property
     def device(self) -> torch.device:
@@ -85,18 +93,26 @@ def device_name() -> str:
 
 def tensors(train: Dataset, val: Dataset, device: torch.device) -> Tensors:
     """Two parts as tensors on a device."""
-    return Tensors(sample=train.sample, train=_part(train, device), val=_part(val, device))
+    learnt = _part(train, device)
+    seen = learnt.inputs
+    if train.unlabelled is not None:
+        bare = _inputs(train.unlabelled, device)
+        seen = tuple(torch.cat(both) for both in zip(seen, bare, strict=True))
+    return Tensors(sample=train.sample, train=learnt, val=_part(val, device), seen=seen)
+
+
+def _inputs(data: Dataset, device: torch.device) -> tuple[torch.Tensor, ...]:
+    raw = (torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)) for x in data.given)
+    specs = data.sample.inputs
+    return tuple(ready(x, spec).to(device) for x, spec in zip(raw, specs, strict=True))
 
 
 def _part(data: Dataset, device: torch.device) -> Part:
-    raw = (torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)) for x in data.given)
     truth = np.ascontiguousarray(data.truth)
     if truth.dtype.kind in "iu":
         truth = truth.astype(np.int64 if data.sample.target.kind == "label" else np.uint8)
     return Part(
-        inputs=tuple(
-            ready(x, spec).to(device) for x, spec in zip(raw, data.sample.inputs, strict=True)
-        ),
+        inputs=_inputs(data, device),
         truth=torch.from_numpy(truth).to(device),
         truth_on_host=truth,
     )

@@ -37,7 +37,7 @@ def train(
 @torch.no_grad()
 def _pretrain(network: Any, tensors: Tensors, batch: int) -> None:
     network.train()
-    count = len(tensors.train)
+    count = len(tensors.seen[0])
     batch = min(batch, count)
     for number, machine in enumerate(network.stack):
         moved = machine.still()
@@ -45,5 +45,5 @@ def _pretrain(network: Any, tensors: Tensors, batch: int) -> None:
             rate = RATE if epoch + 1 < network.rounds else RATE / 10
             order = torch.randperm(count).to(tensors.device)
             for start in range(0, count - batch + 1, batch):
-                rows = tensors.train.rows(order[start : start + batch])
+                rows = tuple(x[order[start : start + batch]] for x in tensors.seen)
                 machine.diverge(network.below(number, *rows), network.steps, rate, moved)

@@ -112,14 +112,19 @@ def test_class_names_that_do_not_fit_are_refused(tmp_path, given):
 @pytest.mark.parametrize(
     "given", [[0, -1, 1, 0], [0.0, np.nan, 1.0, 0.0], ["a", "", "b", "a"], ["0", "-1", "1", "0"]]
 )
-def test_rows_without_a_label_are_left_out_and_noted(tmp_path, given):
+def test_rows_without_a_label_are_set_apart_and_noted(tmp_path, given):
     pixels = images(4, 20, 20)
     path = saved(tmp_path, images=pixels, labels=np.array(given), patient=[9, 7, 5, 9])
     dataset = npz.read(path, {})
     np.testing.assert_array_equal(dataset.images[:, 0], pixels[[0, 2, 3]])
     assert dataset.groups is not None
-    assert dataset.groups.tolist() == [0, 1, 0]
-    assert "1 of 4 rows left out: no label" in dataset.notes
+    assert dataset.groups.tolist() == [0, 2, 0]
+    bare = dataset.unlabelled
+    assert bare is not None
+    np.testing.assert_array_equal(bare.images[:, 0], pixels[[1]])
+    assert bare.groups is not None
+    assert bare.groups.tolist() == [1]
+    assert any(note.startswith("1 of 4 rows have no label") for note in dataset.notes)
 
 
 def test_ids_become_codes_by_first_appearance_and_are_not_kept(tmp_path):
@@ -355,7 +360,7 @@ def test_nodule_volumes():
     assert dataset.images.shape == (108, 1, 51, 51, 51)
     assert split(dataset, seed=0).train.sample.image.units == "a.u."
     rated = npz.read(str(NODULE3D), keys | {"labels": "malignant"})
-    assert "33 of 108 rows left out: no label" in rated.notes
+    assert any(note.startswith("33 of 108 rows have no label") for note in rated.notes)
     assert len(rated.sample.target.classes) == 2
 
 

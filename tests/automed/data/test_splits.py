@@ -232,3 +232,24 @@ def test_the_seal_does_not_travel():
             attempt(parts.sealed)
     with pytest.raises(TypeError, match="sealed"):
         asdict(parts)
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+def test_an_unlabelled_image_of_a_patient_outside_train_is_seen_by_nobody(delivered):
+    labelled = cohort(3)
+    if delivered:
+        names = np.array(["train", "val", "test"])[labelled.groups % 3]
+        labelled = replace(labelled, split=names)
+    others = np.arange(40)  # ten of them have no labelled image at all
+    bare = made(np.zeros(40), others, ["train"] * 39 + ["val"] if delivered else None)
+    parts = split(replace(labelled, unlabelled=replace(bare, targets={})), seed=0)
+    kept = parts.train.unlabelled
+    outside = {*parts.val.groups.tolist(), *parts.sealed.open().groups.tolist()}
+    assert set(kept.groups.tolist()) == set(others.tolist()) - outside - (
+        {39} if delivered else set()
+    )
+    assert kept.sample == parts.train.sample
+    assert parts.val.unlabelled is None
+    assert parts.sealed.open().unlabelled is None
+    assert dict(parts.facts)["without a label"].startswith(str(len(kept)))
+    assert parts.digest() != split(labelled, seed=0).digest()
