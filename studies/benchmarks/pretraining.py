@@ -19,6 +19,7 @@ import torch
 from automed import data, registry
 from automed.data.dataset import Dataset
 from automed.measure import intervals
+from automed.space import Value
 from automed.task import Training
 from automed.training.recipes import Schedule, kept_weights
 from automed.training.tensors import tensors, training_device
@@ -58,9 +59,10 @@ def compared(name: str, shared: Path, share: float, seeds: int) -> list[dict[str
     test = parts.sealed.open()
     problem = registry.part("problem", "classification").PROBLEM
     draws = intervals.weights(len(test), test.groups, 0)
-    arms = [("from scratch", {"autoencoding": 0})]
+    arms: list[tuple[str, dict[str, Value]]] = [("from scratch", {"autoencoding": 0})]
     arms += [(f"pre-trained, {kind}", {"autoencoding": ROUNDS, "kind": kind}) for kind in KINDS]
-    rows, scratch = [], None
+    rows: list[dict[str, object]] = []
+    scratch = None
     for arm, config in arms:
         answers = [
             answered(few(parts.train, share, seed), parts.val, test, seed, config)
@@ -74,7 +76,7 @@ def compared(name: str, shared: Path, share: float, seeds: int) -> list[dict[str
             {
                 "data": name,
                 "judged on": judged,
-                "labelled": int(round(share * len(parts.train))),
+                "labelled": round(share * len(parts.train)),
                 "arm": arm,
                 "AUC, mean of seeds": f"{np.mean(each):.3f}",
                 "spread": f"{np.std(each):.3f}",
@@ -98,12 +100,12 @@ def few(train: Dataset, share: float, seed: int) -> Dataset:
 
 
 def answered(
-    train: Dataset, val: Dataset, test: Dataset, seed: int, config: dict[str, object]
+    train: Dataset, val: Dataset, test: Dataset, seed: int, config: dict[str, Value]
 ) -> np.ndarray:
     """Probabilities of the test samples."""
     family = registry.family("autoencoder-classifier")
     torch.manual_seed(seed)
-    network = family(width=16, depth=1, **config).build(train.sample)
+    network = family.at({**family().config(), **config}).build(train.sample)
     given = tensors(train, test, training_device())
     problem = registry.part("problem", "classification").PROBLEM
     fit = registry.part("recipe", family.recipe).train(
