@@ -82,6 +82,23 @@ class Layers:
             filters = self._kernel(inputs, outputs, stride)
         return nn.Sequential(*filters, *self._norm(outputs, active))
 
+    def stage(self, inputs: int, outputs: int, depth: int, *, residual: bool) -> nn.Module:
+        """So many spatial convolutions and the attention; if residual, added to the input."""
+        convolutions = [
+            self.spatial(
+                inputs if number == 1 else outputs,
+                outputs,
+                active=not residual or number < depth,
+            )
+            for number in range(1, depth + 1)
+        ]
+        branch = nn.Sequential(*convolutions, self.attend(outputs))
+        if not residual:
+            return branch
+        same = inputs == outputs
+        shortcut = nn.Identity() if same else self.pointwise(inputs, outputs, active=False)
+        return Residual(branch, shortcut, self.activate())
+
     def depthwise(self, channels: int, *, stride: int = 1, active: bool = True) -> nn.Sequential:
         """Convolution of each channel by itself, norm and, if active, the activation."""
         return nn.Sequential(

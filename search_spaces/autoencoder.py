@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from automed.sample import SampleSpec
 from automed.space import choice, integer, real
 
-from ._blocks import Layers, Residual
+from ._blocks import Layers
 from ._conv import Convolutional
 from ._encoder_decoder import cropped
 
@@ -88,16 +88,7 @@ class Autoencoder(Convolutional):
         )
 
     def _stage(self, layers: Layers, inputs: int, outputs: int) -> nn.Module:
-        convolutions = [
-            layers.spatial(inputs if number == 1 else outputs, outputs)
-            for number in range(1, self.depth + 1)
-        ]
-        branch = nn.Sequential(*convolutions, layers.attend(outputs))
-        if not self.residual:
-            return branch
-        same = inputs == outputs
-        shortcut = nn.Identity() if same else layers.pointwise(inputs, outputs, active=False)
-        return Residual(branch, shortcut, layers.activate())
+        return layers.stage(inputs, outputs, self.depth, residual=self.residual)
 
 
 class AutoencoderNetwork(nn.Module):

@@ -7,7 +7,7 @@ from torch import nn
 
 from automed.space import choice
 
-from ._blocks import Layers, Residual
+from ._blocks import Layers
 from ._encoder_decoder import SkipFamily
 
 
@@ -37,19 +37,7 @@ class UNet(SkipFamily):
         return self._convolutions(layers, inputs, outputs), outputs
 
     def _convolutions(self, layers: Layers, inputs: int, outputs: int) -> nn.Module:
-        convolutions = [
-            layers.spatial(
-                inputs if number == 1 else outputs,
-                outputs,
-                active=not self.residual or number < self.depth,
-            )
-            for number in range(1, self.depth + 1)
-        ]
-        branch = nn.Sequential(*convolutions, layers.attend(outputs))
-        if not self.residual:
-            return branch
-        shortcut = layers.pointwise(inputs, outputs, active=False)
-        return Residual(branch, nn.Identity() if inputs == outputs else shortcut, layers.activate())
+        return layers.stage(inputs, outputs, self.depth, residual=self.residual)
 
 
 FAMILY = UNet
