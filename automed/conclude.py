@@ -17,7 +17,7 @@ from automed.front import knee
 from automed.judge import Judge
 from automed.problems import Problem, sign
 from automed.report import examples as pictures
-from automed.report.results import Example, Model, Results
+from automed.report.results import Drawn, Example, Model, Results
 from automed.report.text import metric_label
 from automed.trial import SEARCH, Outcome, Trial
 
@@ -118,6 +118,7 @@ def conclude(
         errors=tuple(sorted(problem.errors)),
         units=dict(problem.units),
         examples=_examples(problem, parts.val, chosen) if examples else (),
+        drawn=_drawn(problem, parts.val, [chosen, *(f for f in kept if f.origin != SEARCH)]),
     )
 
 
@@ -140,6 +141,18 @@ def metadata(job: Job, parts: Parts) -> dict[str, str]:
 def _examples(problem: Problem, val: Dataset, chosen: Finalist) -> tuple[Example, ...]:
     shown = problem.shown(chosen.validation, val.truth, val.sample.target)
     return pictures.draw(val, shown)
+
+
+def _drawn(problem: Problem, val: Dataset, models: Iterable[Finalist]) -> Drawn:
+    """The problem's figure, rounded to what can be seen; of clouds, the first model's alone."""
+    traces = {}
+    for f in models if problem.plot.joined else list(models)[:1]:
+        xs, ys = problem.drawn(f.validation, val.truth)
+        traces[f.name] = (
+            tuple(float(f"{x:.4g}") for x in xs),
+            tuple(float(f"{y:.4g}") for y in ys),
+        )
+    return Drawn(**asdict(problem.plot), traces=traces)
 
 
 def _reason(

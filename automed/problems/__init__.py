@@ -68,6 +68,27 @@ class Answer:
         return {**self.values, **objects}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plot:
+    """What `Problem.drawn` is to be drawn as, for the report.
+
+    Attributes:
+        title: What it shows.
+        x: What lies along the horizontal axis.
+        y: What lies along the vertical axis.
+        joined: Whether it is a line, one a model, or a cloud of samples.
+        logarithmic: Whether the horizontal axis is.
+        diagonal: Whether both axes mean one thing, so that equality is worth a line.
+    """
+
+    title: str
+    x: str
+    y: str
+    joined: bool
+    logarithmic: bool = False
+    diagonal: bool = False
+
+
 class Problem(Protocol):
     """One kind of task. Metrics work on what the exported graph returns, as NumPy arrays."""
 
@@ -85,6 +106,8 @@ class Problem(Protocol):
     """Metrics of which less is better."""
     units: Mapping[str, str]
     """Metric name to its unit, for those that have one."""
+    plot: Plot
+    """What suits the problem better than a number."""
     classical: tuple[str, ...]
     """Baselines without a network that can answer, see automed/baselines."""
 
@@ -104,6 +127,11 @@ class Problem(Protocol):
         Returns:
             Metric name to an array (R,).
         """
+
+    def drawn(
+        self, outputs: NDArray[Any], truth: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Where the plot's line goes or its points lie: two arrays of one length, finite."""
 
     def shown(
         self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec

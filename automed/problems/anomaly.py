@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.problems import Answer, Shown
-from automed.problems.ranking import Ranking
+from automed.problems.ranking import ROC, Ranking
 from automed.problems.reconstruction import PROBLEM as RECONSTRUCTION
 from automed.sample import SampleSpec, TargetKind, TargetSpec
 
@@ -38,6 +38,7 @@ class Anomaly:
     }
     errors = frozenset[str]()
     units: Mapping[str, str] = {}
+    plot = ROC
     classical: tuple[str, ...] = ("mean-intensity", "pca")
 
     def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "nn.Module":
@@ -59,6 +60,12 @@ class Anomaly:
         weights_RN = np.ones((1, len(truth))) if weights is None else weights
         ranking = Ranking.of(outputs, truth > 0, weights_RN)
         return {"auc": ranking.auc(), "average_precision": ranking.average_precision()}
+
+    def drawn(
+        self, outputs: NDArray[Any], truth: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The ROC curve."""
+        return Ranking.of(outputs, truth > 0, np.ones((1, len(truth)))).roc()
 
     def shown(
         self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec

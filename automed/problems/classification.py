@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.problems import Answer, Shown
-from automed.problems.ranking import Ranking
+from automed.problems.ranking import ROC, Ranking
 from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Classification:
     one_class = False
     errors = frozenset[str]()
     units: Mapping[str, str] = {}
+    plot = ROC
     classical = ("logistic-regression", "random-forest")
     metrics = {  # noqa: RUF012 - a table
         "auc": "area under the ROC curve; the mean of one-against-rest for several classes",
@@ -65,8 +66,7 @@ class Classification:
         """
         weights_RN = np.ones((1, len(truth))) if weights is None else weights
         num_classes = outputs.shape[1]
-        positives = [1] if num_classes == 2 else list(range(num_classes))
-        ranked = [Ranking.of(outputs[:, k], truth == k, weights_RN) for k in positives]
+        ranked = _rankings(outputs, truth, weights_RN)
         hit_N = outputs.argmax(axis=1) == truth
         recalls = []
         for k in range(num_classes):
@@ -79,6 +79,13 @@ class Classification:
             "balanced_accuracy": np.mean(recalls, axis=0),
             "sensitivity": np.mean([r.sensitivity(SPECIFICITY) for r in ranked], axis=0),
         }
+
+    def drawn(
+        self, outputs: NDArray[Any], truth: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The ROC curve; the mean of one-against-rest for several classes."""
+        curves = [ranked.roc() for ranked in _rankings(outputs, truth, np.ones((1, len(truth))))]
+        return curves[0][0], np.mean([found for _, found in curves], axis=0)
 
     def shown(
         self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec
@@ -103,6 +110,14 @@ class Classification:
         """Class name to probability."""
         (probabilities,) = outputs["probabilities"]
         return Answer(values=dict(zip(target.classes, map(float, probabilities), strict=True)))
+
+
+def _rankings(
+    outputs: NDArray[Any], truth: NDArray[Any], weights_RN: NDArray[Any]
+) -> list[Ranking]:
+    """Of the second of two classes, or each of several against the rest."""
+    positives = [1] if outputs.shape[1] == 2 else range(outputs.shape[1])
+    return [Ranking.of(outputs[:, k], truth == k, weights_RN) for k in positives]
 
 
 def class_weights(truth: NDArray[Any], target: TargetSpec) -> NDArray[np.float64]:

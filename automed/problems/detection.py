@@ -1,13 +1,13 @@
 """Detection: centre and radius of every object; the exported graph returns a list of them too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.problems import Answer, Shown, worst_median_best
+from automed.problems import Answer, Plot, Shown, worst_median_best
 from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
@@ -43,6 +43,13 @@ class Detection:
     }
     errors = frozenset[str]()
     units: Mapping[str, str] = {}
+    plot = Plot(
+        title="FROC: found at every threshold",
+        x="False positives an image",
+        y="Sensitivity",
+        joined=True,
+        logarithmic=True,
+    )
     classical: tuple[str, ...] = ("blob-detector",)
     restored = frozenset[str]()
     one_class = False
@@ -75,12 +82,21 @@ class Detection:
         """
         ranked = _Ranked.of(Hits.of(outputs, truth))
         weights_RN = np.ones((1, len(truth))) if weights is None else weights
-        found_RF = np.stack([ranked.sensitivities(weights_N) for weights_N in weights_RN])
+        found_RF = np.stack([ranked.sensitivities(weights_N, RATES) for weights_N in weights_RN])
         return {
             "froc": found_RF.mean(axis=1),
             "average_precision": np.array([ranked.average_precision(w) for w in weights_RN]),
             "sensitivity": found_RF[:, RATES.index(1)],
         }
+
+    def drawn(
+        self, outputs: NDArray[Any], truth: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The free-response curve over the rates that its score reads."""
+        rates = np.geomspace(RATES[0], RATES[-1], 61)
+        ranked = _Ranked.of(Hits.of(outputs, truth))
+        found = ranked.sensitivities(np.ones(len(truth)), rates)
+        return rates, np.nan_to_num(found)
 
     def shown(
         self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec
@@ -199,13 +215,13 @@ class _Ranked:
             first[order],
         )
 
-    def sensitivities(self, weights_N: NDArray[Any]) -> Floats:
-        """The largest shares (RATES,) of objects found at no more than so many false positives."""
+    def sensitivities(self, weights_N: NDArray[Any], rates: Sequence[float] | Floats) -> Floats:
+        """The largest shares (F,) of objects found at no more than F rates of false positives."""
         objects = weights_N[self.objects.image].cumsum()
         if len(objects) == 0 or objects[-1] == 0:
-            return np.full(len(RATES), np.nan)
+            return np.full(len(rates), np.nan)
         false = weights_N[self.false.image].cumsum()
-        allowed = np.array(RATES) * weights_N.sum() + 1e-9
+        allowed = np.asarray(rates) * weights_N.sum() + 1e-9
         cuts = np.append(self.false.scores, 0)[np.searchsorted(false, allowed, side="right")]
         numbers = np.searchsorted(-self.objects.scores, -cuts)
         shares: Floats = np.append(0, objects)[numbers] / objects[-1]

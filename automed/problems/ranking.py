@@ -7,7 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automed.problems import Plot
+
 Values = NDArray[np.float64]
+
+ROC_RATES = np.linspace(0.0, 1.0, 101)
+"""Shares of negatives at which a ROC curve is drawn."""
+ROC = Plot(
+    title="Found and falsely found at every threshold",
+    x="1 - specificity",
+    y="Sensitivity",
+    joined=True,
+    diagonal=True,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,11 @@ class Ranking:
     def fpr_RT(self) -> Values:  # noqa: N802
         """Share of negatives taken for positive, from none on."""
         return _shares(self.falls_RT)
+
+    def roc(self) -> tuple[Values, Values]:
+        """The ROC curve of the first row of weights, read at ROC_RATES: both of one length."""
+        places = np.searchsorted(self.fpr_RT[0], ROC_RATES, side="right") - 1
+        return ROC_RATES, self.tpr_RT[0][places]
 
     def auc(self) -> Values:
         """Areas (R,) under the ROC curves."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.problems import Answer, Shown, weighted_means, worst_median_best
+from automed.problems import Answer, Plot, Shown, weighted_means, worst_median_best
 from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
@@ -40,6 +40,12 @@ class Reconstruction:
     }
     errors = frozenset({"mae"})
     units: Mapping[str, str] = {"psnr": "dB", "mae": "share of the window"}
+    plot = Plot(
+        title="Every validation sample",
+        x="Peak signal-to-noise ratio in dB",
+        y="Structural similarity",
+        joined=False,
+    )
     classical: tuple[str, ...] = ("identity", "gaussian", "median")
 
     def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "nn.Module":
@@ -75,6 +81,12 @@ class Reconstruction:
             "ssim": weighted_means(ssim(outputs, truth), weights),
             "mae": weighted_means(np.abs(outputs - truth).mean(axes), weights),
         }
+
+    def drawn(
+        self, outputs: NDArray[Any], truth: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """PSNR and SSIM of every sample."""
+        return psnr(outputs, truth), ssim(outputs, truth)
 
     def shown(
         self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.problems import Answer, Shown, weighted_means, worst_median_best
+from automed.problems import Answer, Plot, Shown, weighted_means, worst_median_best
 from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
@@ -32,6 +32,13 @@ class Segmentation:
     }
     errors = frozenset({"hd95"})
     units: Mapping[str, str] = {"hd95": "pixels"}
+    plot = Plot(
+        title="Every validation sample that holds something",
+        x="Places of the true mask",
+        y="Dice",
+        joined=False,
+        logarithmic=True,
+    )
     classical = ("threshold",)
 
     def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "nn.Module":
@@ -70,6 +77,15 @@ class Segmentation:
             "dice": weighted_means(_of_samples(_dice, outputs, truth), weights),
             "hd95": weighted_means(_of_samples(_hd95, outputs, truth), weights),
         }
+
+    def drawn(
+        self, outputs: NDArray[Any], truth: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Pixels of the true mask and Dice of every sample that has both."""
+        dice = _of_samples(_dice, outputs, truth)
+        pixels = (truth > 0).reshape(len(truth), -1).sum(axis=1)
+        has_both = np.isfinite(dice) & (pixels > 0)
+        return pixels[has_both], dice[has_both]
 
     def shown(
         self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec

@@ -13,11 +13,12 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from automed import files
-from automed.report import drawing, examples, figures, front_figure, text
+from automed.report import drawing, examples, figures, front_figure, problem_figure, text
 from automed.report.results import Model, Results
 
 FIGURES = {
     "front": front_figure.front,
+    "problem": problem_figure.drawn,
     "families": figures.families,
     "curves": figures.curves,
     "dimensions": figures.dimensions,

@@ -88,6 +88,35 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What suits the problem better than a number, of the validation part.
+
+    Attributes:
+        title: What it shows.
+        x: What lies along the horizontal axis.
+        y: What lies along the vertical axis.
+        joined: Whether it is a line a model, or a cloud of samples.
+        logarithmic: Whether the horizontal axis is.
+        diagonal: Whether both axes mean one thing.
+        traces: Name of a model to its places along x and along y; the chosen one first.
+    """
+
+    title: str
+    x: str
+    y: str
+    joined: bool
+    logarithmic: bool
+    diagonal: bool
+    traces: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]]
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> "Drawn":
+        """From what JSON made of it."""
+        traces = {name: (tuple(xs), tuple(ys)) for name, (xs, ys) in raw["traces"].items()}
+        return cls(**{**raw, "traces": traces})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Results:
     """One search, told to its reader.
 
@@ -115,6 +144,7 @@ class Results:
         errors: Metrics of which less is better.
         units: Metric name to its unit, for those that have one.
         examples: Pictures of validation samples; empty where they were not asked for.
+        drawn: The problem's own figure; None where no model was chosen.
     """
 
     task: str
@@ -137,6 +167,7 @@ class Results:
     errors: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
+    drawn: Drawn | None = None
 
     @property
     def sign(self) -> int:
@@ -202,6 +233,7 @@ class Results:
             Comparison(**c | {"difference": Interval(**c["difference"])})
             for c in raw.pop("comparisons")
         )
+        drawn = raw.pop("drawn", None)
         data, run = (tuple((a, b) for a, b in raw.pop(k)) for k in ("data", "run"))
         return cls(
             models=models,
@@ -212,5 +244,6 @@ class Results:
             contenders=tuple(raw.pop("contenders")),
             errors=tuple(raw.pop("errors")),
             examples=tuple(Example(**e) for e in raw.pop("examples")),
+            drawn=None if drawn is None else Drawn.of(drawn),
             **raw,
         )

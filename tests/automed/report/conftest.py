@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from automed.report import page
-from automed.report.results import Comparison, Example, Interval, Model, Results
+from automed.report.results import Comparison, Drawn, Example, Interval, Model, Results
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJ"
@@ -209,6 +209,21 @@ def results() -> Results:
         ),
         resampled_by="patient",
         metrics={"auc": "area under the ROC curve", "balanced_accuracy": "mean recall"},
+        drawn=Drawn(
+            title="Found and falsely found",
+            x="1 - specificity",
+            y="Sensitivity",
+            joined=True,
+            logarithmic=False,
+            diagonal=True,
+            traces={
+                name: (
+                    tuple(n / 20 for n in range(21)),
+                    tuple((n / 20) ** power for n in range(21)),
+                )
+                for name, power in [(chosen, 0.15), *((m.name, 0.3) for m in models[6:])]
+            },
+        ),
         examples=tuple(
             Example(title=title, caption=f"nodule; the model says background, 0.{n}", png=PIXEL)
             for n, title in enumerate(("Most wrong", "Least sure", "Most sure"), start=7)

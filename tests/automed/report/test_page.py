@@ -69,7 +69,7 @@ def test_the_page_fetches_nothing(results: Results, source: str) -> None:
 
 def test_plotly_is_inlined_once_and_figures_have_fixed_names(source: str) -> None:
     assert source.count(get_plotlyjs()) == 1
-    for name in ("front", "families", "curves", "dimensions"):
+    for name in ("front", "problem", "families", "curves", "dimensions"):
         assert source.count(f'id="figure-{name}"') == 1
 
 
