@@ -289,13 +289,22 @@ def _over_space(gate_NC: Tensor, x_NCS: Tensor) -> Tensor:
 
 
 class Cells(nn.Module):
-    """Means over at most so many cells an axis: (N, C, *size) to (N, count), C * cells."""
+    """Means over at most so many cells an axis: (N, C, *size) to (N, count), C * cells.
+
+    Attributes:
+        size: Pixels an axis of what is averaged.
+        extents: Pixels an axis of a cell.
+        shape: Channels, and cells an axis.
+        count: Numbers it gives.
+    """
 
     def __init__(self, channels: int, size: Sequence[int], most: int) -> None:
         super().__init__()
         extents = [math.ceil(s / most) for s in size]
         counts = [math.ceil(s / e) for s, e in zip(size, extents, strict=True)]
-        self.count = channels * math.prod(counts)
+        self.size, self.extents = tuple(size), tuple(extents)
+        self.shape = (channels, *counts)
+        self.count = math.prod(self.shape)
         for axis, (number, extent, length) in enumerate(zip(counts, extents, size, strict=True)):
             places = torch.arange(number * extent).clamp(max=length - 1)  # the edge, repeated
             self.register_buffer(f"places_{axis}", places, persistent=False)

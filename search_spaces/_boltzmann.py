@@ -70,7 +70,7 @@ class RestrictedBoltzmann(nn.Module):
         """
         h_NH = seen_NH = self._above(v_NV)
         for _ in range(steps):
-            dreamt_NV = self._under(torch.bernoulli(h_NH))
+            dreamt_NV = self.under(torch.bernoulli(h_NH))
             h_NH = self._above(dreamt_NV)
         changes = (
             (seen_NH.T @ v_NV - h_NH.T @ dreamt_NV) / len(v_NV) - DECAY * self.link.weight,
@@ -89,13 +89,14 @@ class RestrictedBoltzmann(nn.Module):
     def _above(self, v_NV: Tensor) -> Tensor:
         return (self.up * (v_NV @ self.link.weight.T) + self.link.bias).sigmoid()
 
-    def _under(self, h_NH: Tensor) -> Tensor:
+    def under(self, h_NH: Tensor) -> Tensor:
+        """Means (N, V) of the visible units, given the hidden ones."""
         heard_NV = self.down * (h_NH @ self.link.weight) + self.below
         return heard_NV if self.gaussian else heard_NV.sigmoid()
 
 
 class Boltzmann(nn.Module):
-    """A stack of machines over standardised inputs, and a classifier over what they infer.
+    """A stack of machines over standardised inputs, and a head over what they infer.
 
     The recipe "layerwise" trains the machines one after another, then everything by gradient.
     """
@@ -104,7 +105,7 @@ class Boltzmann(nn.Module):
         self,
         visible: nn.Module,
         machines: Sequence[RestrictedBoltzmann],
-        classifier: nn.Module,
+        head: nn.Module,
         *,
         steps: int,
         rounds: int,
@@ -114,13 +115,13 @@ class Boltzmann(nn.Module):
         Args:
             visible: From the inputs to standardised numbers (N, V).
             machines: From below upwards.
-            classifier: From what `infer` gives to logits (N, K).
+            head: From what `infer` gives to the raw output.
             steps: Of Gibbs sampling an update of the pre-training.
             rounds: Epochs of pre-training of each machine.
         """
         super().__init__()
         self.visible, self.machines = visible, nn.ModuleList(machines)
-        self.classifier = classifier
+        self.head = head
         self.steps, self.rounds = steps, rounds
 
     @property
@@ -142,8 +143,8 @@ class Boltzmann(nn.Module):
         return v_NV
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        logits_NK: Tensor = self.classifier(self.infer(self.visible(*inputs)))
-        return logits_NK
+        raw: Tensor = self.head(self.infer(self.visible(*inputs)))
+        return raw
 
     def extra_repr(self) -> str:
         return f"steps={self.steps}, rounds={self.rounds}"

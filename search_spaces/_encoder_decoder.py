@@ -151,7 +151,7 @@ class Skip(nn.Module):
         self.up, self.gate, self.add = up, gate, add
 
     def forward(self, coarse_NCS: Tensor, fine_NCS: Tensor) -> Tensor:
-        up_NCS = cropped(self.up(coarse_NCS), fine_NCS)
+        up_NCS = cropped(self.up(coarse_NCS), fine_NCS.shape[2:])
         if self.add:
             return up_NCS + fine_NCS
         if self.gate is not None:
@@ -183,8 +183,8 @@ class AttentionGate(nn.Module):
         return x_NCS * gate_N1S
 
 
-def cropped(x_NCS: Tensor, like_NCS: Tensor) -> Tensor:
-    """Without the last pixel of axes whose finer grid is odd: halving had kept it."""
-    for axis in range(2, x_NCS.ndim):
-        x_NCS = x_NCS.narrow(axis, 0, like_NCS.shape[axis])
+def cropped(x_NCS: Tensor, size: Sequence[int]) -> Tensor:
+    """Without what lies beyond a size: halving keeps an odd last pixel, doubling makes it two."""
+    for axis, length in enumerate(size, start=2):
+        x_NCS = x_NCS.narrow(axis, 0, length)
     return x_NCS

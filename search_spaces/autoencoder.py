@@ -121,7 +121,7 @@ class AutoencoderNetwork(nn.Module):
             grids.append(y_NCS)
         y_NCS, penalty = self.code(y_NCS)
         for stage, grid_NCS in zip(self.up, reversed(grids), strict=True):
-            y_NCS = cropped(stage(y_NCS), grid_NCS)
+            y_NCS = cropped(stage(y_NCS), grid_NCS.shape[2:])
         raw_NKS: Tensor = self.head(y_NCS)
         return (raw_NKS, penalty) if self.training else raw_NKS
 

@@ -56,13 +56,13 @@ class _MeanField(Boltzmann):
         self,
         visible: nn.Module,
         machines: list[RestrictedBoltzmann],
-        classifier: nn.Module,
+        head: nn.Module,
         *,
         steps: int,
         rounds: int,
         updates: int,
     ) -> None:
-        super().__init__(visible, machines, classifier, steps=steps, rounds=rounds)
+        super().__init__(visible, machines, head, steps=steps, rounds=rounds)
         self.updates = updates
 
     def infer(self, v_NV: Tensor) -> Tensor:

@@ -52,9 +52,9 @@ class Unpool(nn.Module):
 
     def forward(self, coarse_NCS: Tensor, fine_NCS: Tensor) -> Tensor:
         """Features (N, C, *size) on the grid of the finer ones."""
-        maxima_NCS = cropped(self.up(self.pool(fine_NCS)), fine_NCS)
+        maxima_NCS = cropped(self.up(self.pool(fine_NCS)), fine_NCS.shape[2:])
         weights_NCS = (1 + fine_NCS - maxima_NCS).clamp(min=0)
-        return cropped(self.up(self.reduce(coarse_NCS)), fine_NCS) * weights_NCS
+        return cropped(self.up(self.reduce(coarse_NCS)), fine_NCS.shape[2:]) * weights_NCS
 
 
 FAMILY = SegNet

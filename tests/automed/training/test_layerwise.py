@@ -63,7 +63,7 @@ def fit(name, given, net=None, *, epochs=3, full=3, checkpoint=None, **config):
 
 def error(machine, v):
     """Mean squared error of a visible layer brought back from its hidden one."""
-    return float((machine._under(machine._above(v)) - v).square().mean())
+    return float((machine.under(machine._above(v)) - v).square().mean())
 
 
 @families
@@ -78,7 +78,7 @@ def test_pretraining_learns_to_bring_back_what_it_sees(name):
     for before, after in zip(fresh.stack, trained.stack, strict=True):
         assert not torch.equal(before.link.weight, after.link.weight)
         assert after.below.abs().sum() > 0
-    assert torch.equal(fresh.classifier.weight, trained.classifier.weight), "labels are not used"
+    assert torch.equal(fresh.head.weight, trained.head.weight), "labels are not used"
 
 
 @families
