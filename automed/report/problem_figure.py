@@ -1,6 +1,8 @@
 """What suits the problem better than a number: ROC and FROC curves, or a cloud of samples."""
 
 import html
+import math
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -11,10 +13,13 @@ from automed.report.drawing import (
     PENCIL,
     hover,
     layout,
+    log_ticks,
     nothing,
+    padded,
     palette,
 )
 from automed.report.results import Drawn, Results
+from automed.report.text import significant
 
 DASHES = ("dash", "dot", "dashdot", "longdash")
 CHOSEN_WIDTH = 3
@@ -60,9 +65,17 @@ def drawn(results: Results) -> go.Figure:
             "traceorder": "reversed",
         },
     )
-    figure.update_xaxes(title_text=plot.x, type="log" if plot.logarithmic else "linear", **GRID)
+    figure.update_xaxes(title_text=plot.x, **(_log_axis(plot) if plot.logarithmic else {}), **GRID)
     figure.update_yaxes(title_text=plot.y, **GRID)
     return figure
+
+
+def _log_axis(plot: Drawn) -> dict[str, Any]:
+    places = [math.log10(x) for xs, _ in plot.traces.values() for x in xs] or [0.0, 1.0]
+    low, high = padded(places, below=0.02, above=0.02)
+    ticks = log_ticks(low, high)
+    text = [significant(t) for t in ticks]
+    return {"type": "log", "range": (low, high), "tickvals": ticks, "ticktext": text}
 
 
 def _draw_diagonal(figure: go.Figure, plot: Drawn) -> None:

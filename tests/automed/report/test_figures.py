@@ -114,3 +114,31 @@ def test_labels_cover_no_label_and_no_point() -> None:
 def test_a_label_without_room_is_left_out() -> None:
     point = labels.Point(x=0.5, y=10.0, text="a name longer than the plot", bold=False, above=True)
     assert labels.places([point], [], (100.0,), 500.0) == [None]
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_a_cloud_shows_the_chosen_model_alone(results: Results, logarithmic: bool) -> None:
+    assert results.drawn is not None
+    xs, ys = (3.0, 40.0, 900.0), (0.2, 0.5, 0.9)
+    plot = replace(
+        results.drawn,
+        joined=False,
+        diagonal=False,
+        logarithmic=logarithmic,
+        traces={results.chosen: (xs, ys)},
+    )
+    (trace,) = (figure := FIGURES["problem"](replace(results, drawn=plot))).data
+    assert (trace.mode, trace.x, trace.y) == ("markers", xs, ys)
+    low, high = figure.layout.xaxis.range or (None, None)
+    if logarithmic:
+        assert low < math.log10(3)
+        assert high > math.log10(900)
+
+
+def test_the_chosen_model_is_drawn_over_the_baselines(
+    results: Results, drawn: dict[str, go.Figure]
+) -> None:
+    lines = [trace for trace in drawn["problem"].data if trace.showlegend is not False]
+    assert lines[-1].name == results.chosen
+    assert len(lines) == 1 + len(results.baselines)
+    assert lines[-1].line.width > lines[0].line.width
