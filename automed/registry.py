@@ -35,6 +35,7 @@ ROWS: dict[str, dict[str, str]] = {
         "anomaly": "automed.problems.anomaly",
     },
     "recipe": {
+        "adversarial": "automed.training.recipes.adversarial",
         "gradient": "automed.training.recipes.gradient",
         "closed-form": "automed.training.recipes.closed_form",
         "layerwise": "automed.training.recipes.layerwise",
