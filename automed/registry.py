@@ -39,6 +39,7 @@ ROWS: dict[str, dict[str, str]] = {
         "gradient": "automed.training.recipes.gradient",
         "closed-form": "automed.training.recipes.closed_form",
         "layerwise": "automed.training.recipes.layerwise",
+        "synthesis": "automed.training.recipes.synthesis",
     },
     "format": {
         "phantom": "automed.data.phantom",
