@@ -26,7 +26,7 @@ class GAN(UNet, AdversarialFamily):
     recipe: ClassVar[str] = "adversarial"
     problems: ClassVar[tuple[str, ...]] = ("reconstruction",)
 
-    adversarial: float = real(0.0003, 0.1, log=True, default=0.005)
+    adversarial: float = real(0.03, 3.0, log=True, default=0.3)
     """Weight of the adversarial loss beside the image's own; see `adversary`."""
 
     def build(self, sample: SampleSpec) -> nn.Module:

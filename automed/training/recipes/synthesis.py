@@ -95,7 +95,7 @@ def _filled(generator: nn.Module, offered: Any, tensors: Tensors) -> Part:
     labels = torch.arange(kinds, device=tensors.device).repeat_interleave(lacking)
     generator.eval()
     made = []
-    for some in labels.split(SLAB):
+    for some in torch.split(labels, SLAB):
         classes = functional.one_hot(some, kinds).float()
         made.append(generator(_noise(offered, classes), classes))
     truth = torch.cat([part.truth, labels])

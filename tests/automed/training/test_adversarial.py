@@ -97,7 +97,7 @@ def test_paused_and_continued_is_bit_for_bit_uninterrupted(size, loss):
 def test_both_sides_and_the_seed_matter():
     given = parts(16, 16)
     found = [fit(given), fit(given, adversary="none"), fit(given, adversary="bce")]
-    found += [fit(given, seed=1), fit(given, adversary_width=16), fit(given, adversarial=0.1)]
+    found += [fit(given, seed=1), fit(given, adversary_width=16), fit(given, adversarial=1.0)]
     curves = [one.curve for one in found]
     assert all(a != b for n, a in enumerate(curves) for b in curves[:n])
 
