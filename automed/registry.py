@@ -35,10 +35,12 @@ ROWS: dict[str, dict[str, str]] = {
         "anomaly": "automed.problems.anomaly",
     },
     "recipe": {
+        "adversarial": "automed.training.recipes.adversarial",
         "gradient": "automed.training.recipes.gradient",
         "closed-form": "automed.training.recipes.closed_form",
         "layerwise": "automed.training.recipes.layerwise",
         "pretrained": "automed.training.recipes.pretrained",
+        "synthesis": "automed.training.recipes.synthesis",
     },
     "format": {
         "phantom": "automed.data.phantom",

@@ -323,7 +323,7 @@ def race(shared: Path, share: float) -> str:
     level = next((n for n, e in enumerate(descended.curve, start=1) if e["auc"] >= goal), None)
     stopped = f"level after {level}, {ratio * level / whole:.1f} times" if level else "never level"
     return (
-        f"dc-elm, {len(learn):,} labels: validation AUC {goal:.3f} in {solved_s:.1f} s of CPU time; "
+        f"dc-elm, {len(learn):,} labels: validation AUC {goal:.3f} in {solved_s:.1f} s of CPU; "
         f"a network of like size has {descended.scores['auc']:.3f} after {whole} epochs, "
         f"{ratio:.1f} times as long; {stopped}"
     )

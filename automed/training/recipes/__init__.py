@@ -8,6 +8,7 @@ from automed.problems import Problem
 from automed.task import Training
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from automed.training.tensors import Tensors
@@ -86,12 +87,19 @@ def saved(content: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def kept_weights(checkpoint: bytes) -> dict[str, Any]:
-    """The state dict in a checkpoint that a recipe wrote; foreign objects are not unpickled."""
+def unpacked(checkpoint: bytes, device: "str | torch.device" = "cpu") -> dict[str, Any]:
+    """What a recipe saved; foreign objects are not unpickled."""
     import io
 
     import torch
 
-    loaded = torch.load(io.BytesIO(checkpoint), weights_only=True, map_location="cpu")
-    weights: dict[str, Any] = loaded["kept"]
+    loaded: dict[str, Any] = torch.load(
+        io.BytesIO(checkpoint), weights_only=True, map_location=device
+    )
+    return loaded
+
+
+def kept_weights(checkpoint: bytes) -> dict[str, Any]:
+    """The state dict to keep of what a recipe saved."""
+    weights: dict[str, Any] = unpacked(checkpoint)["kept"]
     return weights

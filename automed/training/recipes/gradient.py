@@ -6,8 +6,8 @@ best of many noisy epochs on few images is a lucky one, and not a good one.
 """
 
 import copy
-import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import nn
 
 from automed.problems import Problem, sign
 from automed.training.augment import Augmentation
-from automed.training.recipes import Fit, Schedule, TrainingFailure, saved
+from automed.training.recipes import Fit, Schedule, TrainingFailure, saved, unpacked
 from automed.training.tensors import Part, Tensors
 
 EVALUATION_BATCH = 256
@@ -34,26 +34,15 @@ def train(
     checkpoint: bytes | None = None,
 ) -> Fit:
     """See `Recipe.train`. On a GPU it trains in mixed precision."""
-    run = _Run(network, tensors, problem, schedule)
-    if checkpoint is not None:
-        run.restore(checkpoint)
-    while len(run.curve) < epochs and not run.stale:
-        run.epoch()
-    finished = run.stale or len(run.curve) >= schedule.full_epochs
-    return Fit(
-        scores={k: v for k, v in run.curve[run.best].items() if k in problem.metrics},
-        curve=tuple(run.curve),
-        epochs=len(run.curve),
-        finished=finished,
-        checkpoint=run.kept() if finished else run.state(),
-    )
+    return Run(network, tensors, problem, schedule).train(epochs, checkpoint)
 
 
-class _Run:
+class Run:
     """The state of one training, and its step from epoch to epoch.
 
-    Every epoch draws from random streams that start from (seed, epoch), so that a checkpoint
-    needs no random state and a paused training continues bit for bit.
+    A recipe that descends another cost inherits it and adds to `cost`, `state` and `restore`. Every
+    epoch draws from random streams that start from (seed, epoch), so that a checkpoint needs no
+    random state and a paused training continues bit for bit.
     """
 
     def __init__(
@@ -93,6 +82,22 @@ class _Run:
         self.best = 0
         self.best_weights: dict[str, Any] = {}
 
+    def train(self, epochs: int, checkpoint: bytes | None) -> Fit:
+        """Train up to `epochs` of the schedule, from a checkpoint if there is one."""
+        if checkpoint is not None:
+            self.restore(unpacked(checkpoint, self.tensors.device))
+        while len(self.curve) < epochs and not self.stale:
+            self.epoch()
+        finished = self.stale or len(self.curve) >= self.schedule.full_epochs
+        scores = self.curve[self.best]
+        return Fit(
+            scores={k: v for k, v in scores.items() if k in self.problem.metrics},
+            curve=tuple(self.curve),
+            epochs=len(self.curve),
+            finished=finished,
+            checkpoint=saved({"kept": self.best_weights} if finished else self.state()),
+        )
+
     @property
     def stale(self) -> bool:
         """The score has not become better for `patience` of the full schedule."""
@@ -121,7 +126,7 @@ class _Run:
 
     def _steps(self, order: torch.Tensor, epoch: int, stream: int) -> float:
         self.network.train()
-        part, device = self.tensors.train, self.tensors.device.type
+        part = self.tensors.train
         inputs, truth = self.augment.part(part, self.tensors.sample, stream)
         total = torch.zeros((), device=self.tensors.device)
         for step in range(self.steps):
@@ -129,8 +134,7 @@ class _Run:
             given = self.tensors.laid_out(tuple(x[rows] for x in inputs))
             done = epoch * self.steps + step
             self._set_rate(done)
-            with torch.autocast(device, torch.bfloat16, enabled=self.mixed):
-                loss = cost(self.loss, self.network(*given), truth[rows], given)
+            loss = self.cost(given, truth[rows])
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -141,6 +145,15 @@ class _Run:
         if not math.isfinite(mean):
             raise TrainingFailure(f"the loss became {mean} in epoch {epoch + 1}")
         return mean
+
+    def cost(self, given: tuple[torch.Tensor, ...], truth: torch.Tensor) -> torch.Tensor:
+        """What a step descends, of a batch."""
+        with self.autocast():
+            return cost(self.loss, self.network(*given), truth, given)
+
+    def autocast(self) -> torch.autocast:
+        """Mixed precision, where it is faster."""
+        return torch.autocast(self.tensors.device.type, torch.bfloat16, enabled=self.mixed)
 
     def _set_rate(self, step: int) -> None:
         """Linear warm-up, then half a cosine down to zero at the end of the full schedule."""
@@ -159,7 +172,7 @@ class _Run:
         given = []
         for start in range(0, len(part), EVALUATION_BATCH):
             inputs = self.tensors.laid_out(part.rows(slice(start, start + EVALUATION_BATCH)))
-            with torch.autocast(self.tensors.device.type, torch.bfloat16, enabled=self.mixed):
+            with self.autocast():
                 raw = self.average(*inputs)
             finished = self.problem.finish(raw.float(), *inputs, sample=self.tensors.sample)
             given.append(finished[0].cpu())
@@ -168,33 +181,24 @@ class _Run:
             raise TrainingFailure(f"outputs are not finite after epoch {len(self.curve) + 1}")
         return outputs
 
-    def kept(self) -> bytes:
-        """The best epoch's weights alone."""
-        return saved({"kept": self.best_weights})
-
-    def state(self) -> bytes:
+    def state(self) -> dict[str, Any]:
         """Everything that continuing needs."""
-        return saved(
-            {
-                "kept": self.best_weights,
-                "network": self.network.state_dict(),
-                "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "curve": self.curve,
-                "best": self.best,
-            }
-        )
+        return {
+            "kept": self.best_weights,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "curve": self.curve,
+            "best": self.best,
+        }
 
-    def restore(self, checkpoint: bytes) -> None:
-        """Continue from what `state` wrote."""
-        loaded = torch.load(
-            io.BytesIO(checkpoint), weights_only=True, map_location=self.tensors.device
-        )
-        self.network.load_state_dict(loaded["network"])
-        self.average.load_state_dict(loaded["average"])
-        self.optimizer.load_state_dict(loaded["optimizer"])
-        self.curve, self.best = loaded["curve"], loaded["best"]
-        self.best_weights = loaded["kept"]
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` gave."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.curve, self.best = state["curve"], state["best"]
+        self.best_weights = state["kept"]
 
 
 def cost(

@@ -12,7 +12,7 @@ from automed.data.splits import split
 from automed.data.units import in_window
 from automed.exporters import onnx_file
 from automed.exporters.deployed import Deployed
-from automed.problems.reconstruction import LEAST_ERROR, PROBLEM, psnr, ssim
+from automed.problems.reconstruction import LEAST_ERROR, PROBLEM, psnr, ssim, texture
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 
 SAMPLE = SampleSpec(
@@ -55,6 +55,31 @@ def test_ssim_is_the_paper_s():
     c1, c2 = 0.01**2, 0.03**2
     wanted = (2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
     assert ssim(given, truth)[0] == pytest.approx(wanted, abs=1e-5)
+
+
+@SIZES
+def test_texture_tells_a_blur_from_noise_where_psnr_tells_neither(size):
+    rng = np.random.default_rng(0)
+    smooth = np.cumsum(rng.normal(0, 0.02, (3, 1, *size)), axis=-1) + 0.5
+    truth = (smooth + rng.normal(0, 0.05, smooth.shape)).astype(np.float32)
+    noisy = truth + rng.normal(0, 0.05, truth.shape)
+    other = smooth + rng.normal(0, 0.05, truth.shape)  # the truth's texture, drawn anew
+    assert texture(truth, truth) == pytest.approx(0)
+    assert (texture(smooth, truth) < -2).all()
+    assert (texture(noisy, truth) > 2).all()
+    assert np.abs(texture(other, truth)).max() < 1.5
+    assert (psnr(smooth, truth) > psnr(other, truth)).all()
+    for worse in (smooth, noisy):
+        assert PROBLEM.scores(worse, truth)["texture"] > PROBLEM.scores(other, truth)["texture"]
+
+
+def test_texture_is_the_ratio_of_the_laplacians_variances():
+    x = np.arange(12.0)
+    truth = np.stack([x**2, np.zeros(12)])[None] / 144
+    given = 3 * truth
+    assert texture(given, truth) == pytest.approx(20 * np.log10(3))
+    assert texture(given + 0.1, truth) == pytest.approx(20 * np.log10(3))
+    assert texture(np.full((1, 1, 8), 0.3), np.zeros((1, 1, 8))) == 0, "flat is as flat as flat"
 
 
 def test_scores_weigh_samples():
