@@ -235,7 +235,7 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """What a model says: probabilities, a label map, objects or an image; needs no PyTorch."""
+    """What a model says: probabilities, values, a label map, objects or an image; no PyTorch."""
     from automed import quantities
     from automed.data import label_map, pixels
     from automed.errors import DataError
@@ -257,6 +257,8 @@ def predict(
     maps = [a.image if a.labels is None else a.labels for a in told.values()]
     of_values = any(answer.image is not None for answer in told.values())
     has_map = any(one is not None for one in maps)
+    in_order = of_values or card.target.kind == "value"
+    in_units = has_map or card.target.kind == "value"
     if out is not None:
         if maps[0] is None:
             raise DataError(f"a model of {card.problem} gives no map; leave --out away")
@@ -272,8 +274,8 @@ def predict(
         print(json.dumps({name: answer.plain() for name, answer in told.items()}, indent=1))
         return
     for name, answer in told.items():
-        ranked = sorted(answer.values.items(), key=lambda pair: 0 if of_values else -pair[1])
-        shown = (f"{k} {significant(v) if has_map else f'{v:.3f}'}" for k, v in ranked)
+        ranked = sorted(answer.values.items(), key=lambda pair: 0 if in_order else -pair[1])
+        shown = (f"{k} {significant(v, 4) if in_units else f'{v:.3f}'}" for k, v in ranked)
         count = [] if answer.points is None else [f"found {len(answer.points)}"]
         print("  ".join([name, *shown, *count]))
         for found in answer.objects():

@@ -18,7 +18,7 @@ from automed.judge import Judge
 from automed.problems import Problem, sign
 from automed.report import examples as pictures
 from automed.report.results import Drawn, Example, Model, Results
-from automed.report.text import metric_label
+from automed.report.text import metric_label, score_text
 from automed.trial import SEARCH, Outcome, Trial
 
 ARTEFACTS = "models"
@@ -163,7 +163,9 @@ def _reason(
     it = next(m for m in searched if m.name == chosen)
     best = max(searched, key=lambda m: better * m.validation[score].value)
     value, latency_ms = it.validation[score].value, it.costs["latency_ms"]
-    gives = f"validation {metric_label(score, inline=True)} {value:.3f} at {latency_ms:.3f} ms"
+    gives = (
+        f"validation {metric_label(score, inline=True)} {score_text(value)} at {latency_ms:.3f} ms"
+    )
     if best is it:
         alone = "all faster ones are significantly worse" if len(searched) > 1 else "the only one"
         why = alone if len(contenders) == 1 else "no clear knee among those that come close"
@@ -175,7 +177,7 @@ def _reason(
     return (
         f"{it.name}, the knee among the {len(contenders)} models not significantly worse than the "
         f"best: {gives}; the most accurate, {best.name}, has "
-        f"{best.validation[score].value:.3f} {price}."
+        f"{score_text(best.validation[score].value)} {price}."
     )
 
 

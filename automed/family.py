@@ -28,7 +28,7 @@ class Family(ABC):
     """
 
     recipe: ClassVar[str] = "gradient"
-    problems: ClassVar[tuple[str, ...]] = ("classification",)
+    problems: ClassVar[tuple[str, ...]] = ("classification", "multilabel", "regression")
     unfit: ClassVar[Mapping[str, str]] = {}
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     takes_table: ClassVar[bool] = False
@@ -92,13 +92,13 @@ class Family(ABC):
         """The untrained network: every input in the sample's order in, the raw output out.
 
         Images come windowed as (N, C, *size), tables as they are, (N, F). The output has
-        `sample.target.channels` channels: for a label logits (N, K), for a mask logits
-        (N, K, *size), for an image that image (N, C, *size) in its window, for points
-        (N, 2 + dims, *grid), see `problems.heat_map`, where a cell of the grid is 2**n pixels an
-        axis. While training it may be a list of such, the finest first, for deep supervision, or
-        either in a tuple with a penalty, a scalar that is added to the loss. What acts in training
-        alone, such as dropout or noise, is a layer. Every point of the space must build for every
-        image of at least 16 pixels an axis that `refusal` lets pass.
+        `sample.target.channels` channels: for a label or findings logits (N, K), for values
+        standardised numbers (N, V), for a mask logits (N, K, *size), for an image that image (N, C,
+        *size) in its window, for points (N, 2 + dims, *grid), see `problems.heat_map`, where a cell
+        of the grid is 2**n pixels an axis. While training it may be a list of such, the finest
+        first, for deep supervision, or either in a tuple with a penalty, a scalar that is added to
+        the loss. What acts in training alone, such as dropout or noise, is a layer. Every point of
+        the space must build for every image of at least 16 pixels an axis that `refusal` lets pass.
         """
 
 

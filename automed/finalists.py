@@ -178,7 +178,7 @@ def _network(
         artefact=artefact,
         runner=runner,
         validation=given,
-        max_difference=verify(trial.name, given, model.outputs(val.given)),
+        max_difference=verify(trial.name, given, model.outputs(val.given), sample.target.scale),
         costs={
             "size_bytes": len(artefact),
             "params": outcome.costs["params"],

@@ -1,5 +1,6 @@
 """Finalists on validation, and once on the sealed part: scores with intervals, paired."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -105,4 +106,6 @@ class Judge:
 def _intervals(scored: intervals.Scored | None) -> dict[str, Interval]:
     if scored is None:
         return {}
-    return {name: Interval(*bounds) for name, bounds in scored.intervals().items()}
+    every = {name: Interval(*bounds) for name, bounds in scored.intervals().items()}
+    # a metric that is undefined on the part, a correlation with a constant say, is not told
+    return {name: it for name, it in every.items() if math.isfinite(it.value + it.low + it.high)}

@@ -29,6 +29,8 @@ ROWS: dict[str, dict[str, str]] = {
     "exporter": {"onnx": "automed.exporters.onnx_file"},
     "problem": {
         "classification": "automed.problems.classification",
+        "multilabel": "automed.problems.multilabel",
+        "regression": "automed.problems.regression",
         "segmentation": "automed.problems.segmentation",
         "detection": "automed.problems.detection",
         "reconstruction": "automed.problems.reconstruction",

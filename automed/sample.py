@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 InputKind = Literal["image", "table"]
-TargetKind = Literal["label", "mask", "image", "field", "points"]
+TargetKind = Literal["label", "labels", "value", "mask", "image", "field", "points"]
 
 
 LEAST_SPREAD = 1e-6
@@ -48,16 +48,22 @@ class TargetSpec:
 
     Attributes:
         name: The target's name in batches.
-        kind: A class label, a mask, an image, a displacement field or points.
-        classes: Class names in the order of their numbers; empty where there are none.
+        kind: A class label, several findings each there or not, values, a mask, an image, a
+            displacement field or points.
+        classes: Class names in the order of their numbers, names of findings or of values; empty
+            where there are none.
         values: Numbers a place is described by where there are no classes: 1 for a grey image, for
             points a score, a radius and a coordinate an axis.
+        centre: Of values, what a network's 0 stands for, one each: their means.
+        scale: What a network's step from 0 to 1 stands for: their standard deviations.
     """
 
     name: str = "label"
     kind: TargetKind = "label"
     classes: tuple[str, ...] = ()
     values: int = 1
+    centre: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
     @property
     def channels(self) -> int:

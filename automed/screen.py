@@ -16,7 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from automed.front import front
-from automed.report.text import compare, cost_text, count, interval_text, metric_label, size
+from automed.report.text import (
+    compare,
+    cost_text,
+    count,
+    interval_text,
+    metric_label,
+    score_text,
+    size,
+)
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -116,7 +124,7 @@ class Screen:
                 self._values.append([outcome.value(name) for name in task.objectives])
                 seen = [row[list(task.objectives).index(task.score)] for row in self._values]
                 best = min(seen) if task.objectives[task.score] == "minimize" else max(seen)
-                self._best = f"best {metric_label(task.score, inline=True)} {best:.3f}"
+                self._best = f"best {metric_label(task.score, inline=True)} {score_text(best)}"
         if not self._console.is_terminal:
             self._console.print(self._line(trial, outcome), highlight=False, markup=False)
         self._show()
@@ -170,7 +178,7 @@ class Screen:
         parts = [f"{trial.name:<16} {outcome.state:<10}"]
         score = self._plan.task.score
         if score in outcome.scores:
-            parts.append(f"{metric_label(score, inline=True)} {outcome.scores[score]:.3f}")
+            parts.append(f"{metric_label(score, inline=True)} {score_text(outcome.scores[score])}")
         if "latency_ms" in outcome.costs:
             parts.append(f"{outcome.costs['latency_ms']:.3f} ms")
         if outcome.failure:
@@ -227,7 +235,7 @@ def _table(results: "Results", label: str) -> Table:
         table.add_column(heading, no_wrap=True, justify="left" if left else "right")
     for m in results.models:
         chosen = m.name == results.chosen
-        scores = [f"{m.validation[results.score].value:.3f}"]
+        scores = [score_text(m.validation[results.score].value)]
         scores += [interval_text(m.sealed.get(results.score))] if sealed else []
         costs = [f"{m.costs['latency_ms']:.3f}"]
         costs += [size(m.costs["size_bytes"]), count(m.costs.get("params"))]

@@ -172,6 +172,8 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
 CLASSICAL = (
     "logistic-regression",
     "random-forest",
+    "training-mean",
+    "ridge",
     "threshold",
     "identity",
     "gaussian",

@@ -82,7 +82,7 @@ class ConvFamily(Convolutional):
                 body=body,
                 pool=GlobalMean(),
                 dropout=nn.Dropout(self.dropout),
-                classifier=nn.Linear(features, len(sample.target.classes)),
+                classifier=nn.Linear(features, sample.target.channels),
             )
         )
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
-from automed.baselines import blobs, classifiers, filters, normality, threshold
+from automed.baselines import blobs, classifiers, filters, linear, normality, threshold
 from automed.data.dataset import Dataset
 from automed.errors import UnknownNameError
 
 FITS: Mapping[str, Callable[[Dataset, int], bytes]] = {
     "logistic-regression": classifiers.logistic_regression,
     "random-forest": classifiers.random_forest,
+    "training-mean": linear.training_mean,
+    "ridge": linear.ridge,
     "threshold": threshold.threshold,
     "blob-detector": blobs.blob_detector,
     "identity": filters.identity,

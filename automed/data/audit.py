@@ -29,6 +29,10 @@ def audit(dataset: Dataset) -> None:
     for target in dataset.sample.targets:
         if target.kind == "label":
             _check_labels(dataset.targets[target.name], target.classes)
+        if target.kind == "labels":
+            _check_findings(dataset.targets[target.name], target.classes)
+        if target.kind == "value":
+            _check_values(dataset.targets[target.name], target.classes)
         if target.kind == "mask":
             _check_masks(dataset.targets[target.name], dataset.images)
         if target.kind == "points":
@@ -133,6 +137,30 @@ def _check_labels(labels: Array, classes: Sequence[str]) -> None:
             f"too few samples in {len(few)} of {len(classes)} classes ({', '.join(few[:_SHOWN])}); "
             f"each needs {MIN_PER_CLASS} or more: add samples, or merge or leave out the class"
         )
+
+
+def _check_findings(truth_NK: Array, names: Sequence[str]) -> None:
+    few = [
+        f"{name} is {how} in {count}"
+        for value, how in ((1, "there"), (0, "not there"))
+        for name, count in zip(names, (truth_NK == value).sum(axis=0), strict=True)
+        if count < MIN_PER_CLASS
+    ]
+    if few:
+        raise DataError(
+            f"too few samples of {len(few)} findings ({', '.join(few[:_SHOWN])}); each needs "
+            f"{MIN_PER_CLASS} or more with it and without: add samples, or leave out the finding"
+        )
+
+
+def _check_values(truth_NV: Array, names: Sequence[str]) -> None:
+    for name, value_N in zip(names, truth_NV.astype(np.float64).T, strict=True):
+        known = np.unique(value_N[np.isfinite(value_N)])
+        if len(known) < 2:
+            raise DataError(
+                f"the value {name} is {'the same in every sample' if len(known) else 'not known'}; "
+                "there is nothing to learn: give values that differ, or leave this one out"
+            )
 
 
 def _check_masks(masks: Array, images: Array) -> None:

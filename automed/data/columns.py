@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.data.dataset import Array, Dataset
+from automed.data.several import encode_findings, encode_values
 from automed.errors import DataError
 from automed.sample import InputSpec, SampleSpec, TargetKind, TargetSpec
 
@@ -30,6 +31,8 @@ GROUP_NAMES = (
 
 ROLE_OF_TARGET: Mapping[TargetKind, str] = {
     "label": "labels",
+    "labels": "labels",
+    "value": "values",
     "mask": "masks",
     "points": "points",
     "image": "targets",
@@ -57,13 +60,16 @@ class Columns:
         table: Clinical variables (N, F), or None; a sample has at least one of the two.
         labels: (N,) whole numbers or words; negative, NaN or empty means no label. None where
             something else is to be learnt.
+        findings: (N, K) 1 where a finding is there, 0 where not, else not known; or None.
+        values: (N,) or (N, V) numbers, NaN where one is not known; or None.
         masks: (N, 1, *size) whole numbers, 0 for background, or None.
         targets: (N, C, *size) images to be made from the images, in their raw units, or None.
         points: (N, M, dims + 1) centre per axis and radius of objects, in pixels, rows of NaN
             where an image has fewer; or None.
         groups: (N,) ids of patients, of any kind, or None.
         split: (N,) names of parts, or None.
-        classes: Class names as given, in the order of their numbers; empty if not given.
+        classes: Class names as given, in the order of their numbers, or names of findings or
+            values; empty if not given.
         spacing_mm: Millimetres per pixel and axis, or None.
         notes: What the reader changed or left out.
     """
@@ -71,6 +77,8 @@ class Columns:
     images: Array | None = None
     table: Array | None = None
     labels: Array | None = None
+    findings: Array | None = None
+    values: Array | None = None
     masks: Array | None = None
     points: Array | None = None
     targets: Array | None = None
@@ -175,17 +183,15 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         )
     truth: Array
     classes: tuple[str, ...] = ()
-    bare = rows[:0]
+    known = np.ones(len(rows), bool)
     if columns.labels is not None:
-        labels, classes = _encode_labels(columns.labels[rows], columns.classes, source)
-        bare, rows = rows[labels < 0], rows[labels >= 0]
-        if len(bare):
-            notes.append(
-                f"{len(bare):,} of {len(labels):,} rows have no label: only families that first "
-                "learn without any see them"
-            )
-        target, truth = TargetSpec(classes=classes), labels[labels >= 0]
+        truth, classes = _encode_labels(columns.labels[rows], columns.classes, source)
+        target, known = TargetSpec(classes=classes), np.asarray(truth >= 0)
         learnt = f"{len(classes)} classes"
+    elif columns.findings is not None or columns.values is not None:
+        target, truth = _encode_several(columns, rows, source)
+        known = np.asarray(np.isfinite(truth).any(axis=1))
+        learnt = f"{target.channels} {'findings' if target.kind == 'labels' else 'values'} each"
     elif columns.points is not None:
         truth = _encode_points(columns.points[rows], columns.images, source)
         target = TargetSpec(name="points", kind="points", values=truth.shape[-1] + 1)
@@ -199,6 +205,12 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         truth = columns.targets[rows]
         target = TargetSpec(name="target", kind="image", values=truth.shape[1])
         learnt = "each with a target image"
+    bare, rows, truth = rows[~known], rows[known], truth[known]
+    if len(bare):
+        notes.append(
+            f"{len(bare):,} of {len(known):,} rows have no label: only families that first learn "
+            "without any see them"
+        )
     specs = _input_specs(columns)
     sample = SampleSpec(inputs=specs, targets=(target,))
 
@@ -258,6 +270,8 @@ def _require_one_length(columns: Columns, source: str) -> Mapping[str, int]:
         "images": columns.images,
         "table": columns.table,
         "labels": columns.labels,
+        "labels of findings": columns.findings,
+        "values": columns.values,
         "masks": columns.masks,
         "points": columns.points,
         "targets": columns.targets,
@@ -313,6 +327,19 @@ def _encode_labels(
             f"{len(names)} class names; give a name to each label"
         )
     return np.where(numbers < 0, -1, np.searchsorted(found, numbers)), tuple(names)
+
+
+def _encode_several(
+    columns: Columns, rows: NDArray[np.int64], source: str
+) -> tuple[TargetSpec, NDArray[np.float32]]:
+    """The target of several numbers a sample, and its truth (N, K) with NaN for unknown."""
+    if columns.findings is not None:
+        truth, names = encode_findings(columns.findings[rows], columns.classes, source)
+        return TargetSpec(name="labels", kind="labels", classes=names), truth
+    assert columns.values is not None
+    truth, names = encode_values(columns.values[rows], columns.classes, source)
+    centre, scale = (0.0,) * len(names), (1.0,) * len(names)  # until it is split
+    return TargetSpec(name="value", kind="value", classes=names, centre=centre, scale=scale), truth
 
 
 def _encode_masks(

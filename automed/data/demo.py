@@ -19,6 +19,8 @@ SIMULATED = (
     "them show that a search works, and nothing else; give your own with --data."
 )
 MASK_CLASSES = ("background", "shape")
+LARGE = 0.2
+"""Share of an image's shorter sides' square, or cube, from which on a shape is called large."""
 
 _Drawn = dict[str, Array]
 
@@ -87,9 +89,13 @@ def _draw_grids(rng: Generator, demo: "Demo") -> _Drawn:
         scenes[row] += contrast * np.maximum(cover, rng.uniform(0.4, 1.0) * cords)
         masks[row] = cover > 0.5
     seen = _blurred(scenes, sigma) + rng.normal(0.0, noise, scenes.shape)
+    extent = masks.reshape(PER_SUBJECT, -1).sum(axis=1)[:, None]
+    kinds = labels[:, None] == np.arange(1, len(demo.classes))
     return {
         "image": seen[:, None].astype(np.float32),
         "label": labels,
+        "labels": np.hstack([kinds, extent > LARGE * min(size) ** len(size)]).astype(np.float32),
+        "value": extent.astype(np.float32),
         "mask": masks[:, None].astype(np.uint8),
     }
 
@@ -124,7 +130,11 @@ def _draw_rows(rng: Generator, demo: "Demo") -> _Drawn:
     )
     latent = 1.3 * table[:, 0] * table[:, 1] + np.sin(2.0 * table[:, 2]) + 0.7 * table[:, 3]
     labels = (latent + rng.normal(0.0, 0.5, PER_SUBJECT) > 0).astype(np.int64)
-    return {"table": table.astype(np.float32), "label": labels}
+    return {
+        "table": table.astype(np.float32),
+        "label": labels,
+        "value": latent[:, None].astype(np.float32),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +146,8 @@ class Demo:
         input: What networks take.
         classes: Names of the shapes.
         num_samples: By default.
-        draw: Makes the samples of one subject: input, label and, if there is one, mask.
+        draw: Makes the samples of one subject: input, label and what other targets there are.
+        measured: Name of the value that can be learnt instead, if there is one.
     """
 
     what: str
@@ -144,6 +155,18 @@ class Demo:
     classes: tuple[str, ...]
     num_samples: int
     draw: Callable[[Generator, "Demo"], _Drawn]
+    measured: str = ""
+
+    def target(self, kind: TargetKind) -> TargetSpec:
+        """What is learnt of these samples."""
+        names = {
+            "labels": (*self.classes[1:], "large"),
+            "value": (self.measured,),
+            "mask": MASK_CLASSES,
+        }
+        centre, scale = ((0.0,), (1.0,)) if kind == "value" else ((), ())
+        classes = names.get(kind, self.classes)
+        return TargetSpec(name=kind, kind=kind, classes=classes, centre=centre, scale=scale)
 
     @property
     def options(self) -> Options:
@@ -158,6 +181,7 @@ DEMOS = {
         classes=("round", "lobed", "hollow"),
         num_samples=1200,
         draw=_draw_grids,
+        measured="area",
     ),
     "demo:volumes": Demo(
         what="volumes",
@@ -165,6 +189,7 @@ DEMOS = {
         classes=("round", "lobed"),
         num_samples=400,
         draw=_draw_grids,
+        measured="volume",
     ),
     "demo:signals": Demo(
         what="signals",
@@ -179,6 +204,7 @@ DEMOS = {
         classes=("lower", "higher"),
         num_samples=1200,
         draw=_draw_rows,
+        measured="response",
     ),
 }
 
@@ -194,7 +220,8 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     Args:
         source: What `accepts` answers True for.
         keys: Names of arrays in other formats; nothing to choose here.
-        target: What is to be learnt: labels, or masks (N, 1, *size) of the shape.
+        target: What is to be learnt: labels; of shapes also several findings, how many pixels
+            one has, or masks (N, 1, *size) of it; of a table what the labels are drawn from.
 
     Raises:
         DataError: An option makes no sense, or these samples have no such target.
@@ -206,20 +233,24 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     subjects = range(-(-count // PER_SUBJECT))
     drawn = [demo.draw(np.random.default_rng([seed, subject]), demo) for subject in subjects]
     if target not in drawn[0]:
-        able = [name for name, other in DEMOS.items() if other.draw is _draw_grids]
-        raise DataError(f"{source!r} has no {target}; {' and '.join(able)} have label and mask")
+        kinds = ", ".join(kind for kind in drawn[0] if kind != demo.input.name)
+        raise DataError(f"{source!r} has no {target}; what can be learnt of it is: {kinds}")
     arrays = {name: np.concatenate([part[name] for part in drawn])[:count] for name in drawn[0]}
-    classes = demo.classes if target == "label" else MASK_CLASSES
+    learnt = demo.target(target)
+    told = {
+        "label": f"{len(learnt.classes)} classes",
+        "labels": f"{len(learnt.classes)} findings each",
+        "value": f"the {demo.measured or 'value'} of each",
+        "mask": f"{len(learnt.classes)} classes of pixels",
+    }
     return Dataset(
-        sample=SampleSpec(
-            inputs=(demo.input,), targets=(TargetSpec(name=target, kind=target, classes=classes),)
-        ),
+        sample=SampleSpec(inputs=(demo.input,), targets=(learnt,)),
         inputs={demo.input.name: arrays[demo.input.name]},
         targets={target: arrays[target]},
         groups=np.arange(count, dtype=np.int64) // PER_SUBJECT,
         description=(
             f"demonstration shapes, not medical: {count} {demo.what} of {len(subjects)} simulated "
-            f"subjects, {len(classes)} classes{' of pixels' if target == 'mask' else ''}"
+            f"subjects, {told[target]}"
         ),
         simulated=SIMULATED,
     )

@@ -18,6 +18,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "signals": ("signals",),
     "table": ("table",),
     "labels": ("labels",),
+    "values": ("values", "value"),
     "masks": ("masks",),
     "points": ("points",),
     "targets": ("targets",),
@@ -53,6 +54,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     a second one of 1 or 3 is channels (N, C, D, H, W), or else a last one of 1, 3 or 4.
     Signals: (N, L) or (N, C, L), instead of images. Table: (N, F) numbers, beside or instead of
     images. Labels: (N,) or (N, 1) whole numbers or words; a negative number means no label.
+    Several labels a sample are columns (N, K) of 0 and 1. Values: (N,) or (N, V) numbers.
     Masks: (N, *size) whole numbers, 0 for background. Targets: images or signals as those given,
     of the same shape, in the same units. Points: (N, M, axes + 1), see `Columns`.
 
@@ -61,7 +63,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
         keys: Array names by role (see ROLES), where they are not the usual ones. A group may be
             derived ("candidate_index//5000"); "none" means that the file's own group or split is
             not to be used.
-        target: What is to be learnt: labels, masks, target images or points.
+        target: What is to be learnt: labels, values, masks, target images or points.
 
     Raises:
         DataError: The file or an array cannot be used.
@@ -84,8 +86,8 @@ def _columns(
     archive: Mapping[str, Array], keys: Mapping[str, str], target: TargetKind, source: str
 ) -> Columns:
     is_medmnist = "train_images" in archive and "images" not in archive and "images" not in keys
-    if is_medmnist and target == "label":
-        return _medmnist_columns(archive, keys, source)
+    if is_medmnist and target in ("label", "labels"):
+        return _medmnist_columns(archive, keys, target, source)
     there = sorted(archive)
     chosen = choose(
         ROLES,
@@ -103,6 +105,8 @@ def _columns(
         images=_grid(arrays, source),
         table=_numbers(arrays["table"], source) if "table" in arrays else None,
         labels=_column(arrays["labels"], "labels", source) if target == "label" else None,
+        findings=arrays["labels"] if target == "labels" else None,
+        values=arrays["values"] if target == "value" else None,
         masks=arrays["masks"][:, None] if target == "mask" else None,
         points=arrays["points"] if target == "points" else None,
         targets=_laid_out(arrays, "targets", source) if target == "image" else None,
@@ -114,7 +118,7 @@ def _columns(
 
 
 def _medmnist_columns(
-    archive: Mapping[str, Array], keys: Mapping[str, str], source: str
+    archive: Mapping[str, Array], keys: Mapping[str, str], target: TargetKind, source: str
 ) -> Columns:
     if keys:
         raise DataError(
@@ -123,7 +127,9 @@ def _medmnist_columns(
         )
     parts = [part for part in PARTS if f"{part}_images" in archive]
     images = [_array(archive, f"{part}_images", source) for part in parts]
-    labels = [_column(_array(archive, f"{p}_labels", source), "labels", source) for p in parts]
+    labels = [_array(archive, f"{part}_labels", source) for part in parts]
+    if target == "label":
+        labels = [_column(array, "labels", source) for array in labels]
     for part, part_images, part_labels in zip(parts, images, labels, strict=True):
         if len(part_images) != len(part_labels):
             raise DataError(
@@ -138,7 +144,8 @@ def _medmnist_columns(
         )
     return Columns(
         images=_channels_first(np.concatenate(images), source),
-        labels=np.concatenate(labels),
+        labels=np.concatenate(labels) if target == "label" else None,
+        findings=np.concatenate(labels) if target == "labels" else None,
         split=np.repeat(parts, [len(array) for array in images]),
     )
 
@@ -204,9 +211,10 @@ def _column(array: Array, role: str, source: str) -> Array:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
+        several = ", or several findings a row to problem multilabel" if role == "labels" else ""
         raise DataError(
             f"{source}: {role} of shape {array.shape}; allowed are (N,) and (N, 1): "
-            "give one value a row"
+            f"give one value a row{several}"
         )
     return array
 

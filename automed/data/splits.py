@@ -18,6 +18,8 @@ from automed.sample import SampleSpec, TargetSpec
 Codes = NDArray[np.int64]
 
 TRAIN, VAL, TEST = range(3)
+BANDS = 3
+"""Low, middling and high values, of which each part gets its share."""
 _ATTEMPTS = 50
 """Draws before a split with every class in every part is called impossible."""
 
@@ -89,8 +91,8 @@ def split(
 
     A delivered train, val and test are taken as they are. If only one of val and test is
     delivered it is the sealed test, and validation is cut from train. Whatever is cut is cut by
-    patient if patients are known, else by image, with class shares as equal as they can be; the
-    same seed gives the same parts.
+    patient if patients are known, else by image, with shares of classes, of findings and of low
+    and high values as equal as they can be; the same seed gives the same parts.
 
     Args:
         dataset: Audited samples.
@@ -102,7 +104,7 @@ def split(
             that each is; validation and test keep every class and their labels.
 
     Raises:
-        DataError: Some part cannot hold every class, or an argument is out of range.
+        DataError: Some part cannot hold every class or finding, or an argument is out of range.
     """
     if len(fractions) != 3 or min(fractions) <= 0 or not np.isclose(sum(fractions), 1.0):
         shown = ", ".join(f"{fraction:g}" for fraction in fractions)
@@ -118,6 +120,8 @@ def split(
         name = dataset.sample.target.classes[0]
         facts.append(("learnt from", f"the {len(train):,} samples of {name} in train alone"))
     sample = windowed(train, window=window, hu_window=hu_window)
+    if sample.target.kind == "value":
+        sample = replace(sample, targets=(_scaled(train),))
     train, val, test = (_in_units_of(sample, part) for part in (train, val, test))
     if one_class:
         train = _its_own_target(train)
@@ -149,6 +153,16 @@ def _in_units_of(sample: SampleSpec, part: Dataset) -> Dataset:
         return replace(part, sample=sample)
     truth = in_window(part.truth, sample.image, part.images)
     return replace(part, sample=sample, targets={sample.target.name: truth})
+
+
+def _scaled(train: Dataset) -> TargetSpec:
+    """The target with centres and scales of its values, which the training part alone gives."""
+    truth_NV = train.truth.astype(np.float64)
+    return replace(
+        train.sample.target,
+        centre=tuple(np.nanmean(truth_NV, axis=0).tolist()),
+        scale=tuple(np.nanstd(truth_NV, axis=0).tolist()),
+    )
 
 
 def _its_own_target(part: Dataset) -> Dataset:
@@ -189,27 +203,29 @@ def _codes(dataset: Dataset, seed: int, fractions: tuple[float, float, float]) -
 
 def _cut(dataset: Dataset, rows: Codes, seed: int, fractions: Sequence[float]) -> Codes:
     """Codes 0, 1, ... of these rows, every class in every part."""
-    labels = _labels(dataset)[rows]
+    strata_NS, names, needed = _strata(dataset)
+    strata_NS = strata_NS[rows]
     shares = np.array(fractions) / sum(fractions)
-    if dataset.groups is None:
-        return _cut_images(labels, shares, np.random.default_rng(seed))
-    _, groups = np.unique(dataset.groups[rows], return_inverse=True)
-    table = np.zeros((groups.max() + 1, labels.max() + 1), np.int64)
-    np.add.at(table, (groups, labels), 1)
+    if dataset.groups is None and (strata_NS.sum(axis=1) == 1).all() and needed:
+        return _cut_images(strata_NS.argmax(axis=1), shares, np.random.default_rng(seed))
+    own = np.arange(len(dataset)) if dataset.groups is None else dataset.groups
+    _, groups = np.unique(own[rows], return_inverse=True)
+    table = np.zeros((groups.max() + 1, strata_NS.shape[1]), np.int64)
+    np.add.at(table, groups, strata_NS)
     for attempt in range(_ATTEMPTS):
         parts = _cut_patients(table, shares, np.random.default_rng([seed, attempt]))
         held = np.array([table[parts == part].sum(axis=0) for part in range(len(shares))])
-        if (held[:, table.any(axis=0)] > 0).all():
+        if not needed or (held[:, table.any(axis=0)] > 0).all():
             return parts[groups]
-    classes = dataset.sample.target.classes
     per_class = ", ".join(
-        f"{classes[code] if classes else 'all'}: {count}"
-        for code, count in enumerate((table > 0).sum(axis=0))
+        f"{name}: {count}" for name, count in zip(names, (table > 0).sum(axis=0), strict=True)
     )
+    who = "samples" if dataset.groups is None else "patients"
+    by_image = "" if dataset.groups is None else ", or give group=none to split by image"
     raise DataError(
-        f"{len(table)} patients cannot be cut into {len(shares)} parts with every class in each; "
-        f"patients per class are {per_class}: each needs {len(shares)} or more, so add patients, "
-        "merge classes, or give group=none to split by image"
+        f"{len(table)} {who} cannot be cut into {len(shares)} parts with every class in each; "
+        f"{who} per class are {per_class}: each needs {len(shares)} or more, so add {who}, "
+        f"merge or leave out classes{by_image}"
     )
 
 
@@ -265,23 +281,58 @@ def _cut_patients(table: Codes, shares: NDArray[np.float64], rng: Generator) -> 
     return parts
 
 
-def _labels(dataset: Dataset) -> Codes:
-    """Class of each row; all 0 where the target is no label, and there is nothing to balance."""
-    if dataset.sample.target.kind != "label":
-        return np.zeros(len(dataset), np.int64)
-    return dataset.truth.astype(np.int64)
+def _strata(dataset: Dataset) -> tuple[Codes, tuple[str, ...], bool]:
+    """What a split balances.
+
+    Returns:
+        (N, S) what each sample counts for, 1 or 0: its class; what it has and what it has not of
+        findings; of each value whether it is low, middling or high; nothing but itself where the
+        target is no such thing. Then the names of these, and whether every part needs each.
+    """
+    target, truth = dataset.sample.target, dataset.truth
+    if target.kind == "label":
+        own = truth[:, None] == np.arange(len(target.classes))
+        return own.astype(np.int64), target.classes, True
+    if target.kind == "labels":
+        table = np.concatenate([truth == 1, truth == 0], axis=1)
+        return table.astype(np.int64), (*target.classes, *(f"no {c}" for c in target.classes)), True
+    if target.kind == "value":
+        bands = [(_bands(v_N) == band) for v_N in truth.T for band in range(BANDS)]
+        names = tuple(
+            f"{name}, band {band + 1}" for name in target.classes for band in range(BANDS)
+        )
+        return np.stack(bands, axis=1).astype(np.int64), names, False
+    return np.ones((len(dataset), 1), np.int64), ("all",), True
+
+
+def _bands(value_N: NDArray[np.generic]) -> Codes:
+    """Which of BANDS equally full bands each value lies in, equal values in one; -1 for unknown."""
+    values = value_N.astype(np.float64)
+    known = np.unique(values[np.isfinite(values)])
+    inner = np.nanquantile(values, np.arange(1, BANDS) / BANDS)
+    edges = np.minimum(inner, known[max(0, len(known) - 2)])  # the greatest are above every edge
+    return np.where(np.isfinite(values), np.searchsorted(edges, values), -1)
 
 
 def _require_every_class(dataset: Dataset, codes: Codes) -> None:
-    labels = _labels(dataset)
+    strata_NS, names, needed = _strata(dataset)
+    cure = "mend the delivered split, or give split=none to have automed split"
     for code, part in enumerate(PARTS):
-        missing = sorted(set(labels.tolist()) - set(labels[codes == code].tolist()))
-        if missing:
-            names = ", ".join(dataset.sample.target.classes[label] for label in missing)
+        held_NS = strata_NS[codes == code]
+        missing = np.flatnonzero(strata_NS.any(axis=0) & ~held_NS.any(axis=0))
+        if needed and len(missing):
             raise DataError(
-                f"no {names} in the {part} part of the split; every part needs every class: "
-                "mend the delivered split, or give split=none to have automed split"
+                f"no {', '.join(names[n] for n in missing)} in the {part} part of the split; every "
+                f"part needs every class: {cure}"
             )
+        if dataset.sample.target.kind == "value":
+            truth_NV = dataset.truth[codes == code].astype(np.float64)
+            for name, value_N in zip(dataset.sample.target.classes, truth_NV.T, strict=True):
+                if len(np.unique(value_N[np.isfinite(value_N)])) < 2:
+                    raise DataError(
+                        f"the value {name} does not vary in the {part} part of the split, so that "
+                        f"no answer can be judged: add samples, or {cure}"
+                    )
 
 
 def _facts(dataset: Dataset, codes: Codes) -> list[tuple[str, str]]:
@@ -292,6 +343,10 @@ def _facts(dataset: Dataset, codes: Codes) -> list[tuple[str, str]]:
         facts.append(("patients or scans", _counted(per_part)))
     if dataset.sample.target.kind == "label":
         facts.append(("class share", _class_shares(dataset, codes)))
+    if dataset.sample.target.kind == "labels":
+        facts.append(("share with each finding", _finding_shares(dataset, codes)))
+    if dataset.sample.target.kind == "value":
+        facts.append(("mean and standard deviation", _spreads(dataset, codes)))
     if dataset.sample.target.kind == "mask":
         facts.append(("foreground share", _foreground_shares(dataset, codes)))
     if dataset.sample.target.kind == "points":
@@ -308,7 +363,7 @@ def _counted(counts: Sequence[int] | Codes) -> str:
 
 
 def _class_shares(dataset: Dataset, codes: Codes) -> str:
-    labels, classes = _labels(dataset), dataset.sample.target.classes
+    labels, classes = dataset.truth.astype(np.int64), dataset.sample.target.classes
     shares: Mapping[str, NDArray[np.float64]] = {
         part: np.bincount(labels[codes == code], minlength=len(classes)) / (codes == code).sum()
         for code, part in enumerate(PARTS)
@@ -316,6 +371,36 @@ def _class_shares(dataset: Dataset, codes: Codes) -> str:
     return "; ".join(
         f"{part}: " + ", ".join(f"{s:.2f} {c}" for s, c in zip(share, classes, strict=True))
         for part, share in shares.items()
+    )
+
+
+def _finding_shares(dataset: Dataset, codes: Codes) -> str:
+    """In what share of the samples of which it is known each finding is there."""
+    known = dataset.truth.astype(np.float64)
+    return "; ".join(
+        f"{part}: "
+        + ", ".join(
+            f"{share:.2f} {name}"
+            for share, name in zip(
+                np.nanmean(known[codes == code], axis=0), dataset.sample.target.classes, strict=True
+            )
+        )
+        for code, part in enumerate(PARTS)
+    )
+
+
+def _spreads(dataset: Dataset, codes: Codes) -> str:
+    """Mean and standard deviation of each value, where it is known."""
+    truth_NV = dataset.truth.astype(np.float64)
+    return "; ".join(
+        f"{part}: "
+        + ", ".join(
+            f"{name} {np.nanmean(value_N):.4g} ± {np.nanstd(value_N):.4g}"
+            for name, value_N in zip(
+                dataset.sample.target.classes, truth_NV[codes == code].T, strict=True
+            )
+        )
+        for code, part in enumerate(PARTS)
     )
 
 

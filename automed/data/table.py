@@ -16,6 +16,7 @@ from automed.sample import TargetKind
 ROLES: Mapping[str, tuple[str, ...]] = {
     "images": ("path", "image", "file", "filename"),
     "labels": ("label", "class", "target", "diagnosis"),
+    "values": ("value", "values"),
     "masks": ("mask",),
     "targets": ("target_image",),
     "points": ("points",),
@@ -48,9 +49,11 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     Args:
         source: Path of the CSV.
         keys: Headings by role (see ROLES), where they are not the usual ones; upper and lower
-            case are the same. Variables are named only here, as in table=age+smoker. "none" means
-            that the file's own group or split is not to be used.
-        target: What is to be learnt: labels, masks, target images or points.
+            case are the same. Variables are named only here, several columns parted by +, as in
+            table=age+smoker; so are several findings, labels=edema+mass (1, 0, or negative or
+            empty for unknown), and values=age+weight. "none" means that the file's own group or
+            split is not to be used.
+        target: What is to be learnt: labels, values, masks, target images or points.
 
     Raises:
         DataError: The table, a column or a file it names cannot be used; rows are named by
@@ -66,19 +69,31 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
         target=target,
         source=path.name,
         kind="column",
-        derived=lambda role, name: role == "table" and set(name.split("+")) <= set(headings),
+        derived=lambda role, name: (
+            role in ("table", "labels", "values") and set(name.split("+")) <= set(headings)
+        ),
     )
     array, spacing_mm, notes = _stack(path, rows, chosen.get("images"))
     masks, _, _ = _stack(path, rows, chosen["masks"] if target == "mask" else None)
     targets, _, _ = _stack(path, rows, chosen["targets"] if target == "image" else None)
     group, split = chosen.get("group"), chosen.get("split")
+    several = {"labels": "labels", "value": "values"}.get(target)
+    learnt = _numbers(rows, chosen[several], path.name, unknown=True) if several else None
+    if target == "label" and chosen["labels"] not in headings:
+        raise DataError(
+            f"{path.name}: labels={chosen['labels']} are several columns, and a sample has one "
+            "class: name one column, or search with problem multilabel"
+        )
     if group is not None:
         notes = (*notes, f"patients are told apart by {group!r}")
     return assemble(
         Columns(
             images=array,
-            table=_variables(rows, chosen["table"], path.name) if "table" in chosen else None,
+            table=_numbers(rows, chosen["table"], path.name) if "table" in chosen else None,
             labels=_values(rows, chosen["labels"]) if target == "label" else None,
+            findings=learnt if target == "labels" else None,
+            values=learnt if target == "value" else None,
+            classes=tuple(chosen[several].split("+")) if several else (),
             masks=masks,
             targets=targets,
             points=_points(rows, chosen["points"], path.name) if target == "points" else None,
@@ -133,17 +148,18 @@ def _stack(
     return pixels.stack([_picture(table, row, heading) for row in rows])
 
 
-def _variables(rows: Sequence[_Row], names: str, source: str) -> Array:
-    """The numbers (N, F) of some columns."""
+def _numbers(rows: Sequence[_Row], names: str, source: str, *, unknown: bool = False) -> Array:
+    """The numbers (N, F) of some columns; an empty cell is NaN where that may be unknown."""
     values = []
     for row in rows:
         for name in names.split("+"):
+            cell = row.cells[name]
             try:
-                values.append(float(row.cells[name]))
+                values.append(float("nan" if unknown and not cell else cell))
             except ValueError:
                 raise DataError(
                     f"{source}: row {row.number}: the variable {name} is no number; "
-                    "fill it in, or code words as numbers"
+                    f"{'leave it empty' if unknown else 'fill it in'}, or code words as numbers"
                 ) from None
     return np.array(values, np.float32).reshape(len(rows), -1)
 

@@ -52,11 +52,22 @@ def outputs(runner: Runner, raw: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     return np.concatenate([runner(*(x[i : i + 1] for x in raw)) for i in range(len(raw[0]))])
 
 
-def verify(name: str, artefact: NDArray[np.float32], network: NDArray[np.float32]) -> float:
+def verify(
+    name: str,
+    artefact: NDArray[np.float32],
+    network: NDArray[np.float32],
+    scale: Sequence[float] = (),
+) -> float:
     """Largest difference between an artefact's outputs and its network's on the same samples.
 
     Values above 1, such as places in pixels, are compared relative to themselves: single precision
     holds no more.
+
+    Args:
+        name: Of the model, for errors.
+        artefact: What the artefact returns.
+        network: What the network does.
+        scale: Of values (N, V) in units of their own, what counts as 1.
 
     Raises:
         ExportError: They differ by more than MAX_DIFFERENCE or in shape, or are not finite.
@@ -68,7 +79,7 @@ def verify(name: str, artefact: NDArray[np.float32], network: NDArray[np.float32
         )
     if not np.isfinite(artefact).all():
         raise ExportError(f"{name}: the exported model returns values that are not finite")
-    worst = float((np.abs(artefact - network) / np.abs(network).clip(min=1)).max())
+    worst = float((np.abs(artefact - network) / np.abs(network).clip(min=scale or 1.0)).max())
     if not worst <= MAX_DIFFERENCE:  # NaN, from a network that is broken, is refused too
         raise ExportError(
             f"{name}: the exported model differs from its network by {worst:.2g}, allowed is "

@@ -109,4 +109,5 @@ def _input(raw: dict[str, Any]) -> InputSpec:
 
 
 def _target(raw: dict[str, Any]) -> TargetSpec:
-    return TargetSpec(**raw | {"classes": tuple(raw["classes"])})
+    lists = {name: tuple(value) for name, value in raw.items() if isinstance(value, list)}
+    return TargetSpec(**raw | lists)

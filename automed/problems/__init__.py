@@ -160,6 +160,14 @@ def worst_median_best(values_N: NDArray[Any], number: int = 2) -> list[tuple[int
     return [(row, titles[row]) for row in ranked if row in titles]
 
 
+def means_of_known(values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means (N,) over the columns that have a value; NaN counts as not there."""
+    known = np.isfinite(values_NK)
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = np.where(known, values_NK, 0.0).sum(1) / known.sum(1)
+    return means
+
+
 def weighted_means(
     values_N: NDArray[np.float64], weights_RN: NDArray[Any] | None
 ) -> NDArray[np.float64]:

@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.problems import Answer, Shown
-from automed.problems.ranking import ROC, Ranking
+from automed.problems.ranking import ROC, SPECIFICITY, Ranking, share
 from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-SPECIFICITY = 0.9
 NUM_SHOWN = 3
 """Samples of each kind for the report."""
 
@@ -68,14 +67,11 @@ class Classification:
         num_classes = outputs.shape[1]
         ranked = _rankings(outputs, truth, weights_RN)
         hit_N = outputs.argmax(axis=1) == truth
-        recalls = []
-        for k in range(num_classes):
-            weight_RN = weights_RN[:, truth == k]
-            with np.errstate(invalid="ignore"):
-                recalls.append(weight_RN @ hit_N[truth == k] / weight_RN.sum(axis=1))
+        classes = [truth == k for k in range(num_classes)]
+        recalls = [share(hit_N[mine], weights_RN[:, mine]) for mine in classes]
         return {
             "auc": np.mean([ranking.auc() for ranking in ranked], axis=0),
-            "accuracy": weights_RN @ hit_N / weights_RN.sum(axis=1),
+            "accuracy": share(hit_N, weights_RN),
             "balanced_accuracy": np.mean(recalls, axis=0),
             "sensitivity": np.mean([r.sensitivity(SPECIFICITY) for r in ranked], axis=0),
         }

@@ -11,6 +11,8 @@ from automed.problems import Plot
 
 Values = NDArray[np.float64]
 
+SPECIFICITY = 0.9
+"""Share of negatives left alone at which sensitivities are told."""
 ROC_RATES = np.linspace(0.0, 1.0, 101)
 """Shares of negatives at which a ROC curve is drawn."""
 ROC = Plot(
@@ -82,6 +84,13 @@ class Ranking:
         precision_RT = self.hits_RT / np.where(taken_RT > 0, taken_RT, 1.0)
         means: Values = (np.diff(self.tpr_RT, axis=1) * precision_RT).sum(axis=1)
         return means
+
+
+def share(hit_N: NDArray[np.bool_], weights_RN: Values) -> Values:
+    """What part (R,) of the weight falls on hits; NaN where there is no weight."""
+    with np.errstate(invalid="ignore"):
+        shares: Values = weights_RN @ hit_N / weights_RN.sum(axis=1)
+    return shares
 
 
 def _shares(counts_RT: Values) -> Values:

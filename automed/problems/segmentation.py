@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.problems import Answer, Plot, Shown, weighted_means, worst_median_best
+from automed.problems import (
+    Answer,
+    Plot,
+    Shown,
+    means_of_known,
+    weighted_means,
+    worst_median_best,
+)
 from automed.sample import SampleSpec, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
@@ -120,7 +127,7 @@ def _of_samples(
     """A measure (N,) of found and true places, the mean over classes but background."""
     answer, mask = outputs.argmax(axis=1), truth[:, 0]
     classes = range(1, outputs.shape[1])
-    return _means(np.stack([measure(answer == k, mask == k) for k in classes], axis=1))
+    return means_of_known(np.stack([measure(answer == k, mask == k) for k in classes], axis=1))
 
 
 def _dice(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -155,14 +162,6 @@ def _hd95(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[n
 def _around(mask_S: NDArray[np.bool_]) -> tuple[slice, ...]:
     """The box of a mask: distances inside do not depend on what lies outside."""
     return tuple(slice(at.min(), at.max() + 1) for at in np.nonzero(mask_S))
-
-
-def _means(values_NK: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means over the classes that are there."""
-    known = np.isfinite(values_NK)
-    with np.errstate(invalid="ignore"):
-        means: NDArray[np.float64] = np.where(known, values_NK, 0.0).sum(1) / known.sum(1)
-    return means
 
 
 PROBLEM = Segmentation()

@@ -8,7 +8,14 @@ from typing import Any
 import plotly.graph_objects as go
 
 from automed.report.results import Model, Results
-from automed.report.text import interval_text, metric_label, metric_title, milliseconds, value_text
+from automed.report.text import (
+    interval_text,
+    metric_label,
+    metric_title,
+    milliseconds,
+    score_text,
+    value_text,
+)
 
 # Okabe and Ito 2008, without yellow (faint on white) and grey (kept for baselines).
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -89,7 +96,7 @@ def trial_text(trial: Trial, score: str) -> str:
     """A trial under the pointer."""
     lines = [f"<b>{html.escape(str(trial['name']))}</b> ({html.escape(trial['state'])})"]
     if score in trial["scores"]:
-        lines.append(f"{metric_label(score)} {trial['scores'][score]:.3f}")
+        lines.append(f"{metric_label(score)} {score_text(trial['scores'][score])}")
     if timed(trial["costs"]):
         lines.append(milliseconds(trial["costs"]["latency_ms"]))
     if trial["failure"]:

@@ -29,7 +29,7 @@ from automed.report.drawing import (
     trial_text,
 )
 from automed.report.results import Model, Results
-from automed.report.text import significant
+from automed.report.text import score_text, significant
 
 HEIGHT = 560
 MARGIN = {"l": 64, "r": 14, "t": 12, "b": 54}
@@ -280,7 +280,7 @@ def _draw_labels(
 def _label(model: Model, best: Sequence[Model], results: Results, axes: _Axes) -> str:
     if model.name != results.chosen or model not in best:
         value = model.validation[results.score].value
-        return model.name if axes.shows(value) else f"{model.name} ({value:.3f})"
+        return model.name if axes.shows(value) else f"{model.name} ({score_text(value)})"
     among = [m for m in best if m.name in results.contenders]
     scores = [results.sign * m.validation[results.score].value for m in among]
     is_knee = len(among) > 2 and model is not among[scores.index(max(scores))]

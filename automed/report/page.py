@@ -47,7 +47,12 @@ def _page(results: Results) -> str:
         "significant": text.significant,
         "href": lambda path: quote(path, safe="/"),
     }
-    environment.globals |= {"ms": text.milliseconds, "bytes": text.size, "amount": text.count}
+    environment.globals |= {
+        "ms": text.milliseconds,
+        "bytes": text.size,
+        "amount": text.count,
+        "scores": text.score_texts,
+    }
     chosen = next((m for m in results.models if m.name == results.chosen), None)
     states = Counter(t["state"] for t in results.trials)
     broken = [t for t in results.trials if t["state"] in ("failed", "infeasible")]
@@ -97,11 +102,12 @@ def _tiles(results: Results, model: Model) -> list[tuple[str, str, str]]:
     metric, costs = text.metric_title(results, results.score), model.costs
     sealed = model.sealed.get(results.score)
     shown = sealed or model.validation.get(results.score)
+    told = text.score_texts(shown.value, shown.low, shown.high) if shown else []
     tiles = [
         (
             f"{metric}, {'sealed test' if sealed else 'validation (test still sealed)'}",
-            f"{shown.value:.3f}" if shown else text.NOTHING,
-            f"95 % interval {shown.low:.3f} to {shown.high:.3f}" if shown else "",
+            told[0] if told else text.NOTHING,
+            f"95 % interval {told[1]} to {told[2]}" if told else "",
         ),
         (
             "Latency, median",

@@ -1,5 +1,6 @@
 """The words for numbers, names and comparisons, the same in page, figures, card and terminal."""
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ NOT_CLINICAL = (
 )
 _ACRONYMS = {"auc", "auprc", "roc", "iou", "f1", "mae", "mse", "rmse", "mcc", "ece"}
 _ACRONYMS |= {"hd95", "assd", "psnr", "ssim", "froc"}
-_NAMES = {"dice": "Dice", "macs": "MACs"}
+_NAMES = {"dice": "Dice", "macs": "MACs", "r2": "R\u00b2", "pearson": "Pearson"}
 
 
 def metric_label(name: str, *, inline: bool = False) -> str:
@@ -54,11 +55,29 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.0f}" if "e" in text else text
 
 
+def score_texts(*values: float, signed: bool = False) -> list[str]:
+    """Scores that belong together, with as many decimals as the largest of them asks for.
+
+    Three from 0.01 to 100, fewer for numbers such as 1,234.5, more where all are smaller.
+    """
+    most = max(abs(value) for value in values)
+    decimals = 0 if most >= 10_000 else 1 if most >= 100 else 3
+    if 0 < most < 0.01:
+        decimals = 1 - math.floor(math.log10(most))
+    return [f"{value:{'+' if signed else ''},.{decimals}f}" for value in values]
+
+
+def score_text(value: float) -> str:
+    """A score by itself."""
+    return score_texts(value)[0]
+
+
 def interval_text(interval: "Interval | None") -> str:
     """A score with its interval, for example 0.947 [0.921, 0.968]."""
     if interval is None:
         return NOTHING
-    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+    value, low, high = score_texts(interval.value, interval.low, interval.high)
+    return f"{value} [{low}, {high}]"
 
 
 def milliseconds(value: float | None) -> str:
@@ -104,8 +123,8 @@ def compare(results: "Results", model: "Model", baseline: "Model") -> tuple[str,
     for c in results.comparisons:
         if (c.model, c.baseline) == (model.name, baseline.name):
             d = c.difference
-            gain = f"{d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}] {label}, sealed test"
-            return _speed(c.speedup), gain
+            value, low, high = score_texts(d.value, d.low, d.high, signed=True)
+            return _speed(c.speedup), f"{value} [{low}, {high}] {label}, sealed test"
     mine, theirs = model.costs.get("latency_ms"), baseline.costs.get("latency_ms")
     speed = _speed(theirs / mine) if mine and theirs else NOTHING
     for where, ours, other in (
@@ -113,7 +132,8 @@ def compare(results: "Results", model: "Model", baseline: "Model") -> tuple[str,
         ("validation", model.validation, baseline.validation),
     ):
         if score in ours and score in other:
-            return speed, f"{ours[score].value - other[score].value:+.3f} {label}, {where}"
+            difference = ours[score].value - other[score].value
+            return speed, f"{score_texts(difference, signed=True)[0]} {label}, {where}"
     return speed, NOTHING
 
 

@@ -20,6 +20,14 @@ ARRAYS = {
         "images": RNG.integers(0, 99, (NUM, 16, 16), np.uint8) + 90 * BLOB,
         "masks": np.broadcast_to(BLOB, (NUM, 16, 16)),
     },
+    "multilabel": {
+        "images": RNG.integers(0, 99, (NUM, 16, 16), np.uint8) + 60 * LABELS[:, None, None],
+        "labels": np.column_stack([LABELS, np.arange(NUM) // 2 % 2]),
+    },
+    "regression": {
+        "images": RNG.integers(0, 99, (NUM, 16, 16), np.uint8),
+        "values": RNG.normal(60, 9, NUM),
+    },
     "signals": {"signals": RNG.normal(size=(NUM, 1, 64)), "labels": LABELS},
     "table": {"table": RNG.normal(size=(NUM, 5)), "labels": LABELS},
     "volumes": {"images": RNG.integers(-900, 300, (NUM, 16, 16, 16), np.int16), "labels": LABELS},
@@ -59,7 +67,7 @@ def test_roles_of_arrays_are_told_in_the_draft(tmp_path):
     assert "--task x.yaml --keys images=scans" in (tmp_path / "x.yaml").read_text()
 
 
-@pytest.mark.parametrize("kind", ["classification", "segmentation"])
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "regression", "segmentation"])
 def test_a_draft_is_searched_as_it_is(kind, source, tmp_path, inline):
     path = tmp_path / "mine.yaml"
     draft.write(path, kind, source(kind), {})

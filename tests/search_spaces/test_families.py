@@ -42,6 +42,10 @@ SHAPES = {  # what a family may be asked to take; the first that it does is its 
 }
 TARGETS = {
     "classification": TargetSpec(classes=CLASSES),
+    "multilabel": TargetSpec(name="labels", kind="labels", classes=CLASSES),
+    "regression": TargetSpec(
+        name="value", kind="value", classes=("age", "volume"), centre=(60.0, 2.5), scale=(9.0, 0.5)
+    ),
     "segmentation": TargetSpec(name="mask", kind="mask", classes=CLASSES),
     "detection": TargetSpec(name="points", kind="points"),
     "reconstruction": TargetSpec(name="target", kind="image"),
@@ -105,7 +109,7 @@ def given(sample: SampleSpec, number: int = 2, seed: int = 1) -> list[Tensor]:
 
 def fits(raw: Tensor, sample: SampleSpec, number: int = 2) -> bool:
     """Whether a raw output has the shape of its target; a grid for points may be coarser."""
-    size = () if sample.target.kind == "label" else sample.image.size
+    size = () if sample.target.kind in ("label", "labels", "value") else sample.image.size
     if sample.target.kind == "points":
         stride = stride_of(raw.shape[2:], size)
         size = tuple(-(-pixels // stride) for pixels in size)
@@ -257,11 +261,16 @@ def learnable(sample: SampleSpec) -> tuple[list[Tensor], Tensor]:
     """Twelve samples whose class shows in their values: of the whole, or of every place."""
     number = 12
     inputs = given(sample, number)
-    if sample.target.kind == "label":
+    if sample.target.kind in ("label", "labels", "value"):
         truth = torch.arange(number) % len(CLASSES)
         shown = truth.view(-1, *(1 for _ in inputs[0].shape[1:]))
         ramp = torch.linspace(0, 1, inputs[0].shape[-1])
-        return [inputs[0] + 0.2 * shown * ramp, *inputs[1:]], truth
+        told = {
+            "label": truth,
+            "labels": nn.functional.one_hot(truth, len(CLASSES)).float(),
+            "value": torch.stack([60 + 9 * (truth - 1.0), 2.5 - 0.5 * (truth - 1.0)], dim=1),
+        }
+        return [inputs[0] + 0.2 * shown * ramp, *inputs[1:]], told[sample.target.kind]
     if sample.target.kind == "points":
         return with_blobs(inputs, sample)
     if sample.target.kind == "image":

@@ -12,10 +12,13 @@ from torch import nn
 
 from automed.problems import Problem
 from automed.problems.classification import class_weights
+from automed.problems.multilabel import positive_weights
+from automed.sample import TargetSpec
 from automed.training.recipes import Fit, Schedule, TrainingFailure, saved
 from automed.training.tensors import Tensors
 
 Inputs = tuple[torch.Tensor, ...]
+Values = NDArray[np.float64]
 
 BATCH = 256
 SETTLING = 1024
@@ -23,7 +26,7 @@ SETTLING = 1024
 PENALTIES = np.logspace(-2, 4, 7)
 """Ridge penalties; the one with the least leave-one-out error is taken."""
 SHARPNESS = np.geomspace(0.5, 32, 25)
-"""Factors on the answers; the one whose probabilities cost the least is taken."""
+"""Factors on answers that are logits; the one that makes the loss least is taken."""
 
 
 def train(
@@ -38,24 +41,23 @@ def train(
     """See `Recipe.train`; whatever the epochs, it is finished after one pass.
 
     The network offers `readouts`, linear layers, and `hidden(block, *inputs)`, what they read.
-    Each is regressed on the classes as -1 and 1. Nothing is augmented: of two copies of one image
-    the one left out is foretold by the other, and the penalty comes out too small.
+    Each is regressed on the classes or findings as -1 and 1, or on standardised values. Nothing is
+    augmented: of two copies of one image the one left out is foretold by the other, and the
+    penalty comes out too small.
     """
     del schedule, epochs, checkpoint
     blocks: Any = network.to(tensors.device)
-    inputs, truth = tensors.train.inputs, tensors.train.truth_on_host
-    wanted = np.eye(tensors.sample.target.channels)[truth] * 2 - 1
-    weights = class_weights(truth, tensors.sample.target)[truth]
+    inputs, truth = tensors.train.inputs, tensors.train.truth.cpu()
+    wanted, weights = _wanted(truth.numpy(), tensors.sample.target)
     with torch.inference_mode():
         for block, readout in enumerate(blocks.readouts):
             units = _settled(network, partial(blocks.hidden, block), tensors, inputs)
             if not np.isfinite(units).all():
                 raise TrainingFailure(f"the features of block {block + 1} are not finite")
-            ridge = RidgeCV(alphas=PENALTIES).fit(units, wanted, sample_weight=weights)
-            sharpness = 1.0
-            if block == len(blocks.readouts) - 1:
-                sharpness = _sharpness(ridge.predict(units), truth, weights)
-            _fill(readout, sharpness * ridge.coef_, sharpness * ridge.intercept_)
+            _fill(readout, *_ridge(units, wanted, weights))
+        if tensors.sample.target.kind != "value":
+            loss = problem.loss(truth.numpy(), tensors.sample, 0.0)
+            _sharpen(readout, torch.from_numpy(units), lambda raw: loss(raw, truth, *inputs))
         outputs = _batched(
             lambda *x: problem.finish(network(*x), *x, sample=tensors.sample)[0],
             tensors,
@@ -96,16 +98,44 @@ def _batched(
     return torch.cat(given).numpy()
 
 
-def _sharpness(
-    answers: NDArray[np.float64], truth: NDArray[np.int64], weights: NDArray[np.float64]
-) -> float:
-    """The factor whose softmax fits the training part best: a ridge's answers are no logits."""
+def _wanted(truth: NDArray[Any], target: TargetSpec) -> tuple[Values, Values]:
+    """What read-outs are to say (N, K), and how much that counts: not at all where unknown."""
+    if target.kind == "label":
+        weights_N1 = class_weights(truth, target)[truth][:, None]
+        columns = np.eye(target.channels)[truth] * 2 - 1
+        return columns, np.broadcast_to(weights_N1, columns.shape)
+    known_NK = np.isfinite(truth)
+    if target.kind == "labels":
+        weights_NK = np.where(truth == 1, positive_weights(truth), 1.0) * known_NK
+        return np.nan_to_num(truth.astype(np.float64)) * 2 - 1, weights_NK
+    columns = np.nan_to_num((truth.astype(np.float64) - target.centre) / target.scale)
+    return columns, known_NK.astype(np.float64)
 
-    def cost(factor: float) -> float:
-        logs_NK = torch.from_numpy(factor * answers).log_softmax(dim=1).numpy()
-        return float(-weights @ logs_NK[np.arange(len(truth)), truth])
 
-    return float(min(SHARPNESS, key=cost))
+def _ridge(units_NH: NDArray[Any], wanted_NK: Values, weights_NK: Values) -> tuple[Values, Values]:
+    """Coefficients (K, H) and intercepts (K,); columns of equal weights share a penalty."""
+    coefficients = np.zeros((wanted_NK.shape[1], units_NH.shape[1]))
+    intercepts = np.zeros(wanted_NK.shape[1])
+    _, shared = np.unique(weights_NK, axis=1, return_inverse=True)
+    for number in range(shared.max() + 1):
+        mine = np.flatnonzero(shared == number)
+        weights_N = weights_NK[:, mine[0]]
+        known = weights_N > 0
+        ridge = RidgeCV(alphas=PENALTIES).fit(
+            units_NH[known], wanted_NK[known][:, mine], sample_weight=weights_N[known]
+        )
+        coefficients[mine], intercepts[mine] = ridge.coef_, ridge.intercept_
+    return coefficients, intercepts
+
+
+def _sharpen(
+    readout: nn.Linear, units_NH: torch.Tensor, cost: Callable[[torch.Tensor], torch.Tensor]
+) -> None:
+    """Multiply a read-out so that its answers cost the least: those of a ridge are no logits."""
+    answers = units_NH @ readout.weight.cpu().T + readout.bias.cpu()
+    factor = min(SHARPNESS, key=lambda factor: float(cost(float(factor) * answers)))
+    readout.weight.mul_(factor)
+    readout.bias.mul_(factor)
 
 
 def _fill(readout: nn.Linear, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> None:

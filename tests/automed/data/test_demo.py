@@ -50,6 +50,30 @@ def test_masks_cover_the_shape(source):
     assert inside > outside + 0.3
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "names"),
+    [
+        ("demo:images", "labels", ("lobed", "hollow", "large")),
+        ("demo:volumes", "labels", ("lobed", "large")),
+        ("demo:images", "value", ("area",)),
+        ("demo:volumes", "value", ("volume",)),
+        ("demo:table", "value", ("response",)),
+    ],
+)
+def test_findings_and_values_are_those_of_the_same_samples(source, target, names):
+    data, labelled = read(source, target), read(source)
+    audit(data)
+    (spec,) = data.sample.inputs
+    assert np.array_equal(data.inputs[spec.name], labelled.inputs[spec.name])
+    assert data.sample.target.classes == names
+    assert data.truth.shape == (60, len(names))
+    if target == "labels":
+        assert all(0.1 < share < 0.9 for share in data.truth.mean(axis=0))
+        assert np.array_equal(data.truth[:, 0] == 1, labelled.truth == 1)
+    if source == "demo:images" and target == "value":
+        assert np.array_equal(data.truth[:, 0], read(source, "mask").truth.sum((1, 2, 3)))
+
+
 @sources
 def test_a_line_does_not_tell_the_classes(source):
     data = read(source, samples=400)
@@ -72,7 +96,7 @@ def test_it_is_split_by_subject(source):
 
 
 def test_targets_and_options_it_does_not_have_are_refused():
-    with pytest.raises(DataError, match="has no mask; demo:images and demo:volumes have"):
+    with pytest.raises(DataError, match="has no mask; what can be learnt of it is: label, value"):
         demo.read("demo:table", {}, "mask")
     with pytest.raises(DataError, match="allowed: seed, samples, each once; write for example"):
         demo.read("demo:images?patients=3", {})

@@ -67,3 +67,22 @@ def test_a_reconstruction_is_a_point_a_sample() -> None:
     xs, ys = problem("reconstruction").drawn(outputs, truth)
     scores = problem("reconstruction").scores(outputs, truth)
     assert (xs.mean(), ys.mean()) == pytest.approx((scores["psnr"][0], scores["ssim"][0]))
+
+
+def test_findings_are_drawn_by_their_mean_ranking() -> None:
+    truth = (np.arange(400)[:, None] % np.array([2, 3]) == 0).astype(float)
+    truth[:7] = np.nan
+    outputs = RNG.random((400, 2)) + 0.4 * (truth > 0)
+    xs, ys = problem("multilabel").drawn(outputs, truth)
+    auc = problem("multilabel").scores(outputs, truth)["auc"][0]
+    assert np.trapezoid(ys, xs) == pytest.approx(auc, abs=0.01)
+
+
+def test_known_values_are_points_beside_their_truth() -> None:
+    truth = np.array([[40.0], [60.0], [np.nan]])
+    xs, ys = problem("regression").drawn(np.array([[41.0], [55.0], [50.0]]), truth)
+    assert (xs.tolist(), ys.tolist()) == ([40.0, 60.0], [41.0, 55.0])
+    both = np.hstack([truth, 1000 * truth])
+    xs, ys = problem("regression").drawn(both, both)
+    assert xs == pytest.approx(ys)
+    assert xs.max() == pytest.approx(6.0), "in standard deviations"

@@ -29,9 +29,17 @@ from automed.report.results import Results
         (text.count(11_170_000), "11.2 M"),
         (text.significant(2.4e-6, 2), "2.4e-06"),
         (text.significant(0.0), "0"),
+        (text.score_text(0.9471), "0.947"),
+        (text.score_text(0.0), "0.000"),
+        (text.score_text(12345.6), "12,346"),
+        (text.score_texts(123.45, 99.0, 150.04), ["123.5", "99.0", "150.0"]),
+        (text.score_texts(0.0021, 0.0014, 0.0033), ["0.0021", "0.0014", "0.0033"]),
+        (text.score_texts(0.012, -0.004, 0.03, signed=True), ["+0.012", "-0.004", "+0.030"]),
+        (text.metric_label("r2"), "R\u00b2"),
+        (text.metric_label("rmse"), "RMSE"),
     ],
 )
-def test_numbers_read_as_people_write_them(given: str, shown: str) -> None:
+def test_numbers_read_as_people_write_them(given: object, shown: object) -> None:
     assert given == shown
 
 
