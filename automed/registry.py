@@ -33,6 +33,7 @@ ROWS: dict[str, dict[str, str]] = {
         "detection": "automed.problems.detection",
         "reconstruction": "automed.problems.reconstruction",
         "anomaly": "automed.problems.anomaly",
+        "registration": "automed.problems.registration",
     },
     "recipe": {
         "gradient": "automed.training.recipes.gradient",

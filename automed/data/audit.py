@@ -29,7 +29,7 @@ def audit(dataset: Dataset) -> None:
     for target in dataset.sample.targets:
         if target.kind == "label":
             _check_labels(dataset.targets[target.name], target.classes)
-        if target.kind == "mask":
+        if target.kind in ("mask", "field"):
             _check_masks(dataset.targets[target.name], dataset.images)
         if target.kind == "points":
             _check_points(dataset.targets[target.name].astype(np.float64), dataset.images)

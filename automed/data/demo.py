@@ -19,6 +19,16 @@ SIMULATED = (
     "them show that a search works, and nothing else; give your own with --data."
 )
 MASK_CLASSES = ("background", "shape")
+ATLAS = {  # a body and what lies in it: centre and radii as shares of the image, and brightness
+    "body": ((0.0, 0.0, 0.0), (0.38, 0.36, 0.36), 0.5),
+    "left lobe": ((0.0, -0.02, -0.14), (0.2, 0.2, 0.1), 1.0),
+    "right lobe": ((0.04, 0.04, 0.15), (0.16, 0.14, 0.12), 0.8),
+}
+BEND, SHIFT, DRIFT = 1.6, 0.8, 0.4
+"""Standard deviations in pixels of a subject's smooth displacements, of its shift as a whole, and
+of the displacements between its samples."""
+REACH = 3.0
+"""Pixels over which displacements hang together."""
 
 _Drawn = dict[str, Array]
 
@@ -94,6 +104,28 @@ def _draw_grids(rng: Generator, demo: "Demo") -> _Drawn:
     }
 
 
+def _draw_atlas(rng: Generator, demo: "Demo") -> _Drawn:
+    """Volumes of one body, bent smoothly from subject to subject, a little from scan to scan."""
+    size = demo.input.size
+    grid = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in size), indexing="ij"), -1)
+    bend = _smooth(rng, size, BEND) + rng.normal(0.0, SHIFT, len(size))
+    contrast, noise, sigma = rng.uniform(0.7, 1.0), rng.uniform(0.03, 0.1), rng.uniform(0.5, 0.9)
+    scenes, masks = np.zeros((2, PER_SUBJECT, *size))
+    for row in range(PER_SUBJECT):
+        places = (grid + bend + _smooth(rng, size, DRIFT)) / np.array(size)
+        for label, (centre, radii, grey) in enumerate(ATLAS.values(), start=1):
+            inside = (((places - centre) / radii) ** 2).sum(axis=-1) < 1.0
+            scenes[row][inside], masks[row][inside] = contrast * grey, label
+    seen = _blurred(scenes, sigma) + rng.normal(0.0, noise, scenes.shape)
+    return {"image": seen[:, None].astype(np.float32), "mask": masks[:, None].astype(np.uint8)}
+
+
+def _smooth(rng: Generator, size: tuple[int, ...], spread: float) -> NDArray[np.float64]:
+    """Displacements (*size, axes) in pixels that change slowly from place to place."""
+    field = _blurred(rng.normal(size=(len(size), *size)), REACH)
+    return np.moveaxis(field * (spread / field.std()), 0, -1)
+
+
 def _draw_signals(rng: Generator, demo: "Demo") -> _Drawn:
     """Trains of beats, narrow, wide or notched, over a wandering baseline, in two channels."""
     labels = rng.integers(0, len(demo.classes), PER_SUBJECT)
@@ -136,7 +168,8 @@ class Demo:
         input: What networks take.
         classes: Names of the shapes.
         num_samples: By default.
-        draw: Makes the samples of one subject: input, label and, if there is one, mask.
+        draw: Makes the samples of one subject: input, and what it can teach, label or mask.
+        regions: Names of the classes of its masks; empty where there is none.
     """
 
     what: str
@@ -144,6 +177,7 @@ class Demo:
     classes: tuple[str, ...]
     num_samples: int
     draw: Callable[[Generator, "Demo"], _Drawn]
+    regions: tuple[str, ...] = ()
 
     @property
     def options(self) -> Options:
@@ -158,6 +192,7 @@ DEMOS = {
         classes=("round", "lobed", "hollow"),
         num_samples=1200,
         draw=_draw_grids,
+        regions=MASK_CLASSES,
     ),
     "demo:volumes": Demo(
         what="volumes",
@@ -165,6 +200,15 @@ DEMOS = {
         classes=("round", "lobed"),
         num_samples=400,
         draw=_draw_grids,
+        regions=MASK_CLASSES,
+    ),
+    "demo:atlas": Demo(
+        what="volumes of one body",
+        input=InputSpec(size=(16, 24, 24)),
+        classes=(),
+        num_samples=240,
+        draw=_draw_atlas,
+        regions=("background", *ATLAS),
     ),
     "demo:signals": Demo(
         what="signals",
@@ -206,10 +250,10 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     subjects = range(-(-count // PER_SUBJECT))
     drawn = [demo.draw(np.random.default_rng([seed, subject]), demo) for subject in subjects]
     if target not in drawn[0]:
-        able = [name for name, other in DEMOS.items() if other.draw is _draw_grids]
-        raise DataError(f"{source!r} has no {target}; {' and '.join(able)} have label and mask")
+        able = [n for n, d in DEMOS.items() if {"label": d.classes, "mask": d.regions}.get(target)]
+        raise DataError(f"{source!r} has no {target}; these have: {', '.join(able) or 'none'}")
     arrays = {name: np.concatenate([part[name] for part in drawn])[:count] for name in drawn[0]}
-    classes = demo.classes if target == "label" else MASK_CLASSES
+    classes = demo.classes if target == "label" else demo.regions
     return Dataset(
         sample=SampleSpec(
             inputs=(demo.input,), targets=(TargetSpec(name=target, kind=target, classes=classes),)

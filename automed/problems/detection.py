@@ -44,7 +44,7 @@ class Detection:
     errors = frozenset[str]()
     units: Mapping[str, str] = {}
     classical: tuple[str, ...] = ("blob-detector",)
-    restored = frozenset[str]()
+    restored: Mapping[str, int] = {}
     one_class = False
 
     def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "HeatMapLoss":
