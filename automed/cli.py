@@ -220,13 +220,22 @@ def predict(
     model: Annotated[Path, typer.Argument(help="An exported .onnx model.")],
     images: Annotated[
         list[Path] | None,
-        typer.Argument(help="PNG, JPEG or NIfTI images; none for a model of a table alone."),
+        typer.Argument(
+            help="PNG, JPEG or NIfTI images, for registration fixed and moving in turn; none for a "
+            "model of a table alone."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
             help="Where the label map or the image made of one image goes: .nii, .nii.gz, .npy, "
             "or .png in 2D."
+        ),
+    ] = None,
+    field: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the displacements of a registration go: .npy, (axes, *size) in pixels."
         ),
     ] = None,
     table: Annotated[
@@ -247,22 +256,37 @@ def predict(
         raise DataError(f"no model at {model}; give an exported .onnx file")
     loaded = Model(model)
     card, paths, row = loaded.card(), images or [], quantities.numbers(table)
-    if len(paths) > 1 and (out or table):
-        raise DataError(f"--out and --table are of one image; given {len(paths)}: one at a time")
+    each = max(1, sum(spec.kind == "image" for spec in card.inputs))
+    if len(paths) > each and (out or field or table):
+        one = "one image" if each == 1 else f"the {each} images of one sample"
+        raise DataError(
+            f"--out, --field and --table are of {one}; given {len(paths)}: one at a time"
+        )
     given = {str(path): pixels.read(path).pixels for path in paths}
-    if given:
-        told = {name: predict(loaded, [array], row) for name, array in given.items()}
-    else:
-        told = {"table": predict(loaded, [], row)}
+    samples = [paths[start : start + each] for start in range(0, len(paths), each)]
+    told = {
+        " + ".join(map(str, sample)) or "table": predict(
+            loaded, [given[str(path)] for path in sample], row
+        )
+        for sample in samples or [[]]
+    }
     maps = [a.image if a.labels is None else a.labels for a in told.values()]
     of_values = any(answer.image is not None for answer in told.values())
     has_map = any(one is not None for one in maps)
+    for path in (out, field):
+        if path is not None and any(path.exists() and path.samefile(p) for p in paths):
+            raise DataError(f"{path.name} is an image that was given; name another file")
     in_order = of_values or card.target.kind == "value"
     in_units = has_map or card.target.kind == "value"
     if out is not None:
         if maps[0] is None:
             raise DataError(f"a model of {card.problem} gives no map; leave --out away")
         label_map.write(maps[0], out, like=paths[0])
+    if field is not None:
+        (answer,) = told.values()
+        if answer.field is None:
+            raise DataError(f"a model of {card.problem} gives no field; leave --field away")
+        label_map.write(answer.field, field, like=paths[0])
     of_bytes = sum(array.dtype == "uint8" for array in given.values())
     if of_bytes and any(spec.units == "HU" for spec in card.inputs):
         print(

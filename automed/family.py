@@ -25,6 +25,7 @@ class Family(ABC):
         unfit: Problems that one may expect it to serve, and why it does not.
         dims: Spatial dimensions of the images it takes; 0 stands for a table alone.
         takes_table: Whether it takes a table beside the image.
+        takes_images: Whether it takes several images of one size.
     """
 
     recipe: ClassVar[str] = "gradient"
@@ -32,6 +33,7 @@ class Family(ABC):
     unfit: ClassVar[Mapping[str, str]] = {}
     dims: ClassVar[tuple[int, ...]] = (2, 3)
     takes_table: ClassVar[bool] = False
+    takes_images: ClassVar[bool] = False
 
     @classmethod
     def space(cls, dims: int | None = None) -> dict[str, Parameter]:
@@ -76,6 +78,11 @@ class Family(ABC):
         has_table = any(spec.kind == "table" for spec in sample.inputs)
         if has_table and sample.dims > 0 and not cls.takes_table:
             return "it takes no table beside the image"
+        sizes = [spec.size for spec in sample.inputs if spec.kind == "image"]
+        if len(sizes) > 1 and not cls.takes_images:
+            return f"it takes one image a sample, not {len(sizes)}"
+        if len(set(sizes)) > 1:
+            return "it takes images of one size"
         return ""
 
     @classmethod
@@ -93,9 +100,10 @@ class Family(ABC):
 
         Images come windowed as (N, C, *size), tables as they are, (N, F). The output has
         `sample.target.channels` channels: for a label or findings logits (N, K), for values
-        standardised numbers (N, V), for a mask logits (N, K, *size), for an image that image (N, C,
-        *size) in its window, for points (N, 2 + dims, *grid), see `problems.heat_map`, where a cell
-        of the grid is 2**n pixels an axis. While training it may be a list of such, the finest
+        standardised numbers (N, V), for a mask logits (N, K, *size), for an image that image
+        (N, C, *size) in its window, for a field displacements (N, dims, *size) in pixels, see
+        `problems.registration`, for points (N, 2 + dims, *grid), see `problems.heat_map`, where a
+        cell of the grid is 2**n pixels an axis. While training it may be a list of such, the finest
         first, for deep supervision, or either in a tuple with a penalty, a scalar that is added to
         the loss. What acts in training alone, such as dropout or noise, is a layer. Every point of
         the space must build for every image of at least 16 pixels an axis that `refusal` lets pass.

@@ -35,6 +35,7 @@ ROWS: dict[str, dict[str, str]] = {
         "detection": "automed.problems.detection",
         "reconstruction": "automed.problems.reconstruction",
         "anomaly": "automed.problems.anomaly",
+        "registration": "automed.problems.registration",
     },
     "recipe": {
         "adversarial": "automed.training.recipes.adversarial",

@@ -18,7 +18,8 @@ from ._blocks import Layers
 from ._conv import Convolutional
 
 SMALL = 0.05
-"""Standard deviation that corrections of an image begin with, as a share of its window."""
+"""Standard deviation that corrections of an image begin with, as a share of its window, and
+displacements in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,10 @@ class EncoderDecoderFamily(Convolutional):
     """An encoder stage per resolution, a decoder stage for all but the coarsest, a 1x1 head.
 
     No stage is smaller than two pixels an axis: an image that is too small has fewer of them.
+    Several images are taken as channels of one.
     """
 
+    takes_images: ClassVar[bool] = True
     problems: ClassVar[tuple[str, ...]] = ("segmentation", "reconstruction")
     unfit: ClassVar[Mapping[str, str]] = {
         "anomaly": "what its encoder hands across lets it copy any input, normal or not"
@@ -44,11 +47,11 @@ class EncoderDecoderFamily(Convolutional):
     """
 
     def build(self, sample: SampleSpec) -> nn.Module:
-        """The untrained network: windowed image (N, C, *size) in, raw output (N, K, *grid) out."""
+        """The untrained network: windowed images (N, C, *size) in, raw output (N, K, *grid) out."""
         layers = self.layers(sample.dims, self.norm)
         finest = -(-min(sample.image.size) // self.stride)
         stages = min(self.stages, finest.bit_length() - 1)
-        encoders, inputs = [], sample.image.channels
+        encoders, inputs = [], sum(spec.channels for spec in sample.inputs)
         for stage in range(stages):
             encoders.append(self.encoder(layers, stage, inputs))
             inputs = self.channels(stage)
@@ -60,7 +63,7 @@ class EncoderDecoderFamily(Convolutional):
             joins.append(join)
             decoders.append(decoder)
             heads.append(Conv["conv", sample.dims](inputs, sample.target.channels, 1))
-            if corrects:
+            if sample.target.kind in ("image", "field"):
                 nn.init.normal_(heads[-1].weight, std=SMALL / math.sqrt(inputs))
         heads = heads[::-1] if self.deep_supervision else heads[-1:]
         return EncoderDecoder(encoders, joins, decoders, heads, corrects=corrects)
@@ -102,7 +105,7 @@ class SkipFamily(EncoderDecoderFamily):
 class EncoderDecoder(nn.Module):
     """Raw output (N, K, *grid); while training with several heads a list, the finest first.
 
-    Where an image is made of an image, what the heads give is added to the input: the difference
+    Where an image is made of images, what the heads give is added to the first: the difference
     between the two is easier to learn (Zhang et al. 2017, DnCNN, arXiv:1608.03981).
     """
 
@@ -120,8 +123,9 @@ class EncoderDecoder(nn.Module):
         self.encoders, self.joins = nn.ModuleList(encoders), nn.ModuleList(joins)
         self.decoders, self.heads = nn.ModuleList(decoders), nn.ModuleList(heads)
 
-    def forward(self, x_NCS: Tensor) -> Tensor | list[Tensor]:
-        fine, given_NCS = [], x_NCS
+    def forward(self, *images: Tensor) -> Tensor | list[Tensor]:
+        given_NCS, x_NCS = images[0], torch.cat(images, dim=1)
+        fine = []
         for encoder in self.encoders:
             x_NCS = encoder(x_NCS)
             fine.append(x_NCS)

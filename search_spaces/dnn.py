@@ -31,6 +31,7 @@ class DNN(Family):
 
     dims: ClassVar[tuple[int, ...]] = (0, 1, 2, 3)
     takes_table: ClassVar[bool] = True
+    takes_images: ClassVar[bool] = True
 
     depth: int = integer(1, 3, default=2)
     """Hidden layers."""

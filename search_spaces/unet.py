@@ -21,7 +21,11 @@ class UNet(SkipFamily):
     arXiv:1606.06650.
     """
 
-    problems: ClassVar[tuple[str, ...]] = (*SkipFamily.problems, "detection")
+    problems: ClassVar[tuple[str, ...]] = (
+        *SkipFamily.problems,
+        "detection",
+        "registration",
+    )
 
     residual: bool = choice(False, True)
     """Whether every stage adds to its input."""

@@ -1,4 +1,4 @@
-"""Filters without a weight: what reconstruction must beat, the input itself above all."""
+"""Filters without a weight: what reconstruction must beat, and doing nothing above all."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from torch.nn import functional
 from automed.baselines.export import exported
 from automed.data.dataset import Dataset
 from automed.data.units import in_window
+from automed.problems import registration
 from automed.problems.reconstruction import PROBLEM, psnr
 
 SIGMAS = (0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
@@ -23,8 +24,10 @@ MOST = 256
 
 
 def identity(train: Dataset, seed: int) -> bytes:
-    """The input as it is, clipped to its window."""
+    """The input as it is, clipped to its window; of pairs, a field that moves nothing."""
     del seed
+    if train.sample.target.kind == "field":
+        return exported(Unmoved(train.sample.dims), train.sample, registration.PROBLEM)
     return exported(nn.Identity(), train.sample, PROBLEM)
 
 
@@ -38,6 +41,19 @@ def median(train: Dataset, seed: int) -> bytes:
     """The median of the cubic window whose answers to the training part have the best PSNR."""
     del seed
     return _best([Median(train.sample.dims, radius) for radius in RADII], train)
+
+
+class Unmoved(nn.Module):
+    """Displacements (N, dims, *size) of nothing, for any images of that size."""
+
+    def __init__(self, dims: int) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, fixed_NCS: Tensor, moving_NCS: Tensor) -> Tensor:
+        """Zeros."""
+        del moving_NCS
+        return torch.cat([0.0 * fixed_NCS[:, :1]] * self.dims, dim=1)
 
 
 class Gaussian(nn.Module):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from automed import registry
 from automed.data.audit import audit
 from automed.data.dataset import Dataset
+from automed.data.pairs import paired
 from automed.data.splits import Parts, split
 from automed.errors import DataError
 from automed.sample import TargetKind
@@ -37,15 +38,18 @@ class Source:
 def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> Dataset:
     """The audited samples of a source, in the first format that accepts it.
 
+    Fields are learnt from pairs of images with masks, see `pairs.paired`: no format knows them.
+
     Raises:
         DataError: No format accepts the source, or its content cannot be used as it is.
     """
     for name in registry.places("format"):
         module = registry.part("format", name)
         if module.accepts(source):
-            dataset: Dataset = module.read(source, keys, target)
+            wanted = "mask" if target == "field" else target
+            dataset: Dataset = module.read(source, keys, wanted)
             audit(dataset)
-            return dataset
+            return paired(dataset) if target == "field" else dataset
     raise DataError(
         f"no data at {source!r}, or no format that reads it; give an .npz with images and labels, "
         "a folder with one sub-folder per class, a .csv naming image files, or leave --data out"

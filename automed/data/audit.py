@@ -33,7 +33,7 @@ def audit(dataset: Dataset) -> None:
             _check_findings(dataset.targets[target.name], target.classes)
         if target.kind == "value":
             _check_values(dataset.targets[target.name], target.classes)
-        if target.kind == "mask":
+        if target.kind in ("mask", "field"):
             _check_masks(dataset.targets[target.name], dataset.images)
         if target.kind == "points":
             _check_points(dataset.targets[target.name].astype(np.float64), dataset.images)

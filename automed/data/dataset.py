@@ -21,9 +21,11 @@ class Dataset:
         inputs: By input name; images are (N, C, *size) in raw units, the dtype they came in.
         targets: By target name; labels are (N,) int64 and masks (N, *size) indices into the
             target's classes, images (N, C, *size) in raw units, once split in the input's window,
+            label maps (N, 2, *size) of a fixed and a moving image,
             points (N, M, dims + 1) centres and radii in pixels, NaN for none.
         groups: (N,) int64 codes of the patient (or scan) of each row, or None if unknown. Codes
             are counted from 0 in the order of first appearance: the ids themselves stay outside.
+        grouped_by: What a group is, in a word.
         split: (N,) of "train", "val" or "test" as delivered, or None.
         description: One line for screens and reports: counts and format, never a path or a name.
         simulated: A sentence that says so where no patient stands behind the samples, else empty.
@@ -36,6 +38,7 @@ class Dataset:
     inputs: Mapping[str, Array]
     targets: Mapping[str, Array]
     groups: NDArray[np.int64] | None = None
+    grouped_by: str = "patient"
     split: NDArray[np.str_] | None = None
     description: str = ""
     simulated: str = ""

@@ -21,6 +21,16 @@ SIMULATED = (
 MASK_CLASSES = ("background", "shape")
 LARGE = 0.2
 """Share of an image's shorter sides' square, or cube, from which on a shape is called large."""
+ATLAS = {  # a body and what lies in it: centre and radii as shares of the image, and brightness
+    "body": ((0.0, 0.0, 0.0), (0.38, 0.36, 0.36), 0.5),
+    "left lobe": ((0.0, -0.02, -0.14), (0.2, 0.2, 0.1), 1.0),
+    "right lobe": ((0.04, 0.04, 0.15), (0.16, 0.14, 0.12), 0.8),
+}
+BEND, SHIFT, DRIFT = 1.6, 0.8, 0.4
+"""Standard deviations in pixels of a subject's smooth displacements, of its shift as a whole, and
+of the displacements between its samples."""
+REACH = 3.0
+"""Pixels over which displacements hang together."""
 
 _Drawn = dict[str, Array]
 
@@ -100,6 +110,28 @@ def _draw_grids(rng: Generator, demo: "Demo") -> _Drawn:
     }
 
 
+def _draw_atlas(rng: Generator, demo: "Demo") -> _Drawn:
+    """Volumes of one body, bent smoothly from subject to subject, a little from scan to scan."""
+    size = demo.input.size
+    grid = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in size), indexing="ij"), -1)
+    bend = _smooth(rng, size, BEND) + rng.normal(0.0, SHIFT, len(size))
+    contrast, noise, sigma = rng.uniform(0.7, 1.0), rng.uniform(0.03, 0.1), rng.uniform(0.5, 0.9)
+    scenes, masks = np.zeros((2, PER_SUBJECT, *size))
+    for row in range(PER_SUBJECT):
+        places = (grid + bend + _smooth(rng, size, DRIFT)) / np.array(size)
+        for label, (centre, radii, grey) in enumerate(ATLAS.values(), start=1):
+            inside = (((places - centre) / radii) ** 2).sum(axis=-1) < 1.0
+            scenes[row][inside], masks[row][inside] = contrast * grey, label
+    seen = _blurred(scenes, sigma) + rng.normal(0.0, noise, scenes.shape)
+    return {"image": seen[:, None].astype(np.float32), "mask": masks[:, None].astype(np.uint8)}
+
+
+def _smooth(rng: Generator, size: tuple[int, ...], spread: float) -> NDArray[np.float64]:
+    """Displacements (*size, axes) in pixels that change slowly from place to place."""
+    field = _blurred(rng.normal(size=(len(size), *size)), REACH)
+    return np.moveaxis(field * (spread / field.std()), 0, -1)
+
+
 def _draw_signals(rng: Generator, demo: "Demo") -> _Drawn:
     """Trains of beats, narrow, wide or notched, over a wandering baseline, in two channels."""
     labels = rng.integers(0, len(demo.classes), PER_SUBJECT)
@@ -146,8 +178,9 @@ class Demo:
         input: What networks take.
         classes: Names of the shapes.
         num_samples: By default.
-        draw: Makes the samples of one subject: input, label and what other targets there are.
+        draw: Makes the samples of one subject: input, and what it can teach, by kind of target.
         measured: Name of the value that can be learnt instead, if there is one.
+        regions: Names of the classes of its masks; empty where there is none.
     """
 
     what: str
@@ -156,13 +189,14 @@ class Demo:
     num_samples: int
     draw: Callable[[Generator, "Demo"], _Drawn]
     measured: str = ""
+    regions: tuple[str, ...] = ()
 
     def target(self, kind: TargetKind) -> TargetSpec:
         """What is learnt of these samples."""
         names = {
             "labels": (*self.classes[1:], "large"),
             "value": (self.measured,),
-            "mask": MASK_CLASSES,
+            "mask": self.regions,
         }
         centre, scale = ((0.0,), (1.0,)) if kind == "value" else ((), ())
         classes = names.get(kind, self.classes)
@@ -182,6 +216,7 @@ DEMOS = {
         num_samples=1200,
         draw=_draw_grids,
         measured="area",
+        regions=MASK_CLASSES,
     ),
     "demo:volumes": Demo(
         what="volumes",
@@ -190,6 +225,15 @@ DEMOS = {
         num_samples=400,
         draw=_draw_grids,
         measured="volume",
+        regions=MASK_CLASSES,
+    ),
+    "demo:atlas": Demo(
+        what="volumes of one body",
+        input=InputSpec(size=(16, 24, 24)),
+        classes=(),
+        num_samples=240,
+        draw=_draw_atlas,
+        regions=("background", *ATLAS),
     ),
     "demo:signals": Demo(
         what="signals",

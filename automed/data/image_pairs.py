@@ -44,7 +44,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "mask") -> D
     if target != "mask":
         raise DataError(
             f"the folder has masks, but no {target} for each image; give a sub-folder per class, "
-            "or choose a task of segmentation"
+            "or choose a task of segmentation or registration"
         )
     if keys:
         raise DataError(

@@ -178,7 +178,7 @@ def _its_own_target(part: Dataset) -> Dataset:
 
 def _codes(dataset: Dataset, seed: int, fractions: tuple[float, float, float]) -> tuple[Codes, str]:
     """The part of each row, and how it was come by."""
-    by = "sample" if dataset.groups is None else "patient"
+    by = "sample" if dataset.groups is None else dataset.grouped_by
     delivered = () if dataset.split is None else tuple(p for p in PARTS if p in dataset.split)
     if dataset.split is None or delivered == ("train",):
         codes = _cut(dataset, np.arange(len(dataset)), seed, fractions)
@@ -340,7 +340,9 @@ def _facts(dataset: Dataset, codes: Codes) -> list[tuple[str, str]]:
     if dataset.groups is not None:
         groups = dataset.groups
         per_part = [len(np.unique(groups[codes == code])) for code in range(3)]
-        facts.append(("patients or scans", _counted(per_part)))
+        by = dataset.grouped_by
+        label = "patients or scans" if by == "patient" else f"{by}s"
+        facts.append((label, _counted(per_part)))
     if dataset.sample.target.kind == "label":
         facts.append(("class share", _class_shares(dataset, codes)))
     if dataset.sample.target.kind == "labels":

@@ -33,7 +33,8 @@ def windowed(
 
     Units that the data already states are kept. Otherwise uint8 is "uint8"; values from
     -200 or less up to 4100 or less are taken for "HU"; the rest is "a.u.". Images in arbitrary
-    units whose scales differ a lot are standardised each by itself.
+    units whose scales differ a lot are standardised each by itself. Images that are laid onto each
+    other have one window, that of the first.
 
     Args:
         train: The training part only: no other image may have a say.
@@ -48,15 +49,15 @@ def windowed(
             raise DataError(
                 f"window from {low:g} to {high:g}; two finite numbers, the lower one first"
             )
-    return replace(
-        train.sample,
-        inputs=tuple(
-            spec
-            if spec.kind == "table"
-            else _windowed(spec, train.inputs[spec.name], window, hu_window)
-            for spec in train.sample.inputs
-        ),
+    inputs = tuple(
+        spec
+        if spec.kind == "table"
+        else _windowed(spec, train.inputs[spec.name], window, hu_window)
+        for spec in train.sample.inputs
     )
+    if train.sample.target.kind == "field":
+        inputs = tuple(replace(inputs[0], name=spec.name) for spec in inputs)
+    return replace(train.sample, inputs=inputs)
 
 
 def _windowed(

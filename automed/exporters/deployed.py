@@ -1,6 +1,6 @@
 """What is shipped: windowing, network and final activation in one graph, fed with raw values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ class Answers(Protocol):
     """What of a `problems.Problem` goes into the graph."""
 
     outputs: tuple[str, ...]
-    restored: frozenset[str]
+    restored: Mapping[str, int]
 
     def finish(
         self, raw: torch.Tensor, *given: torch.Tensor, sample: SampleSpec
@@ -46,9 +46,9 @@ class Deployed(nn.Module):
         specs, problem = self._sample.inputs, self._problem
         given = [ready(x, spec) for x, spec in zip(raw, specs, strict=True)]
         finished = problem.finish(self.network(*given), *given, sample=self._sample)
-        image, spec = raw[specs.index(self._sample.image)], self._sample.image
+        images = [pair for pair in zip(raw, specs, strict=True) if pair[1].kind == "image"]
         return tuple(
-            in_raw_units(y, image, spec) if name in problem.restored else y
+            in_raw_units(y, *images[problem.restored[name]]) if name in problem.restored else y
             for name, y in zip(problem.outputs, finished, strict=True)
         )
 

@@ -27,7 +27,9 @@ class Shown:
         true_points: Objects (M, dims + 1), centre per axis and radius in pixels; None where the
             target is no points.
         found_points: The same as the model has them.
-        beside: Images (C, *size) in [0, 1] drawn beside the input, in this order.
+        beside: Images (C, *size) in [0, 1] drawn beside the inputs, in this order.
+        field: Displacements (dims, *size) in pixels, by which the last input is warped and drawn
+            beside them too; None where there are none.
     """
 
     row: int
@@ -38,6 +40,7 @@ class Shown:
     true_points: NDArray[Any] | None = None
     found_points: NDArray[Any] | None = None
     beside: tuple[NDArray[Any], ...] = ()
+    field: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +53,14 @@ class Answer:
         image: What the model makes of the image, (C, *size); None where it makes none.
         points: Objects (F, dims + 2): centre per axis and radius in pixels, then the score;
             strongest first. None where the target is no points.
+        field: Displacements (dims, *size) in pixels; None where the target is no field.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
     labels: NDArray[np.uint8] | None = None
     image: NDArray[np.float32] | None = None
     points: NDArray[Any] | None = None
+    field: NDArray[np.float32] | None = None
 
     def objects(self) -> list[dict[str, Any]]:
         """Centre, radius and score of every object, in plain values."""
@@ -96,8 +101,9 @@ class Problem(Protocol):
     """The kind of target that is learnt."""
     outputs: tuple[str, ...]
     """What the exported graph returns, by name; metrics work on the first."""
-    restored: frozenset[str]
-    """Outputs that `finish` gives in the image's window, and the graph in its raw units."""
+    restored: Mapping[str, int]
+    """Outputs that `finish` gives in an image's window and the graph in its raw units: which image
+    of the inputs, counted from 0."""
     one_class: bool
     """Whether networks learn to give back images of class 0 alone; all classes are judged."""
     metrics: Mapping[str, str]

@@ -30,7 +30,7 @@ class Anomaly:
 
     target: TargetKind = "label"
     outputs: tuple[str, ...] = ("score", "error")
-    restored = frozenset[str]()
+    restored: Mapping[str, int] = {}
     one_class = True
     metrics: Mapping[str, str] = {
         "auc": "area under the ROC curve of the error, every class but the first positive",

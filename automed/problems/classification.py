@@ -23,7 +23,7 @@ class Classification:
 
     target: TargetKind = "label"
     outputs = ("probabilities",)
-    restored = frozenset[str]()
+    restored: Mapping[str, int] = {}
     one_class = False
     errors = frozenset[str]()
     units: Mapping[str, str] = {}

@@ -51,7 +51,7 @@ class Detection:
         logarithmic=True,
     )
     classical: tuple[str, ...] = ("blob-detector",)
-    restored = frozenset[str]()
+    restored: Mapping[str, int] = {}
     one_class = False
 
     def loss(self, truth: NDArray[Any], sample: SampleSpec, smoothing: float) -> "HeatMapLoss":

@@ -32,7 +32,7 @@ class Multilabel:
 
     target: TargetKind = "labels"
     outputs: tuple[str, ...] = ("probabilities",)
-    restored = frozenset[str]()
+    restored: Mapping[str, int] = {}
     one_class = False
     metrics: Mapping[str, str] = {
         "auc": "area under the ROC curve, the mean over findings",

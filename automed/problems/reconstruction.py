@@ -31,7 +31,7 @@ class Reconstruction:
 
     target: TargetKind = "image"
     outputs: tuple[str, ...] = ("windowed", "reconstruction")
-    restored = frozenset({"reconstruction"})
+    restored: Mapping[str, int] = {"reconstruction": 0}
     one_class = False
     metrics: Mapping[str, str] = {
         "psnr": "peak signal-to-noise ratio, the window its peak, the mean over samples",

@@ -31,7 +31,7 @@ class Regression:
 
     target: TargetKind = "value"
     outputs: tuple[str, ...] = ("values",)
-    restored = frozenset[str]()
+    restored: Mapping[str, int] = {}
     one_class = False
     metrics: Mapping[str, str] = {
         "mae": "mean absolute error, in the target's own units",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Measure = Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.float64]]
+
 
 class Segmentation:
     """Logits (N, K, *size) in training, probabilities of that shape in the exported graph.
@@ -31,7 +33,7 @@ class Segmentation:
 
     target: TargetKind = "mask"
     outputs = ("probabilities", "labels")
-    restored = frozenset[str]()
+    restored: Mapping[str, int] = {}
     one_class = False
     metrics = {  # noqa: RUF012 - a table
         "dice": "Dice overlap, the mean over samples of the mean over classes but background",
@@ -81,7 +83,7 @@ class Segmentation:
     ) -> dict[str, NDArray[np.float64]]:
         """Every metric from probabilities (N, K, *size) and masks (N, 1, *size)."""
         return {
-            "dice": weighted_means(_of_samples(_dice, outputs, truth), weights),
+            "dice": weighted_means(_of_samples(dice, outputs, truth), weights),
             "hd95": weighted_means(_of_samples(_hd95, outputs, truth), weights),
         }
 
@@ -89,26 +91,26 @@ class Segmentation:
         self, outputs: NDArray[Any], truth: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Pixels of the true mask and Dice of every sample that has both."""
-        dice = _of_samples(_dice, outputs, truth)
+        overlap = _of_samples(dice, outputs, truth)
         pixels = (truth > 0).reshape(len(truth), -1).sum(axis=1)
-        has_both = np.isfinite(dice) & (pixels > 0)
-        return pixels[has_both], dice[has_both]
+        has_both = np.isfinite(overlap) & (pixels > 0)
+        return pixels[has_both], overlap[has_both]
 
     def shown(
         self, outputs: NDArray[Any], truth: NDArray[Any], target: TargetSpec
     ) -> tuple[Shown, ...]:
         """The worst, the median and the best samples by Dice, of those that have a Dice."""
         del target
-        dice = _of_samples(_dice, outputs, truth)
+        overlap = _of_samples(dice, outputs, truth)
         return tuple(
             Shown(
                 row=row,
                 title=title,
-                caption=f"Dice {dice[row]:.3f}",
+                caption=f"Dice {overlap[row]:.3f}",
                 truth=truth[row, 0],
                 answer=outputs[row].argmax(axis=0),
             )
-            for row, title in worst_median_best(dice)
+            for row, title in worst_median_best(overlap)
         )
 
     def answer(self, outputs: Mapping[str, NDArray[Any]], target: TargetSpec) -> Answer:
@@ -119,23 +121,29 @@ class Segmentation:
         return Answer(values=dict(zip(target.classes, shares, strict=True)), labels=labels)
 
 
-def _of_samples(
-    measure: Callable[[NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.float64]],
-    outputs: NDArray[Any],
-    truth: NDArray[Any],
+def over_classes(
+    measure: Measure, found_NS: NDArray[Any], there_NS: NDArray[Any], num_classes: int
 ) -> NDArray[np.float64]:
-    """A measure (N,) of found and true places, the mean over classes but background."""
-    answer, mask = outputs.argmax(axis=1), truth[:, 0]
-    classes = range(1, outputs.shape[1])
-    return means_of_known(np.stack([measure(answer == k, mask == k) for k in classes], axis=1))
+    """A measure (N,) of found and true label maps, the mean over classes but background."""
+    classes = range(1, num_classes)
+    return means_of_known(
+        np.stack([measure(found_NS == k, there_NS == k) for k in classes], axis=1)
+    )
 
 
-def _dice(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:
+def dice(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Dice overlap (N,) of found and true places; NaN where there are neither."""
     axes = tuple(range(1, found_NS.ndim))
     total = found_NS.sum(axes) + there_NS.sum(axes)
     with np.errstate(invalid="ignore"):
-        dice: NDArray[np.float64] = 2 * (found_NS & there_NS).sum(axes) / total
-    return dice
+        overlap: NDArray[np.float64] = 2 * (found_NS & there_NS).sum(axes) / total
+    return overlap
+
+
+def _of_samples(
+    measure: Measure, outputs: NDArray[Any], truth: NDArray[Any]
+) -> NDArray[np.float64]:
+    return over_classes(measure, outputs.argmax(axis=1), truth[:, 0], outputs.shape[1])
 
 
 def _hd95(found_NS: NDArray[np.bool_], there_NS: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from PIL import Image, ImageColor, ImageDraw
 from automed.data.dataset import Dataset
 from automed.data.units import in_window
 from automed.problems import Shown
+from automed.problems.registration import nearest
 from automed.report.results import Example
 from automed.sample import InputSpec
 
@@ -30,16 +31,23 @@ Array = NDArray[Any]
 
 
 def draw(data: Dataset, shown: Iterable[Shown]) -> tuple[Example, ...]:
-    """Pictures of some samples of a part: the first image input of each; of a table alone none."""
+    """Pictures of some samples of a part: the image inputs of each; of a table alone none."""
     if data.sample.dims == 0:
         return ()
-    return tuple(_example(data.images[one.row], data.sample.image, one) for one in shown)
+    specs = [spec for spec in data.sample.inputs if spec.kind == "image"]
+    return tuple(
+        _example([data.inputs[s.name][one.row] for s in specs], specs, one) for one in shown
+    )
 
 
-def _example(raw_CS: Array, spec: InputSpec, shown: Shown) -> Example:
+def _example(raw: Sequence[Array], specs: Sequence[InputSpec], shown: Shown) -> Example:
+    spec = specs[0]
     maps = [m for m in (shown.truth, shown.answer) if m is not None]
     points = [p for p in (shown.true_points, shown.found_points) if p is not None]
-    panels = [in_window(raw_CS[None], spec)[0], *shown.beside]
+    panels = [in_window(x_CS[None], s)[0] for x_CS, s in zip(raw, specs, strict=True)]
+    if shown.field is not None:
+        panels.append(nearest(panels[-1], shown.field))
+    panels += shown.beside
     caption, spacing_mm = shown.caption, spec.spacing_mm or (1.0,) * len(spec.size)
     if len(spec.size) == 3:
         axis, place = _slice(spec, maps, points)

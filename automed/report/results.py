@@ -139,7 +139,8 @@ class Results:
         complete: Whether the search spent its budget; False after an interruption.
         comparisons: Every model of the front against every baseline; empty while the test part is
             sealed.
-        resampled_by: What the intervals draw: "patient", or "sample" where no patients are known.
+        resampled_by: What the intervals draw: "patient", "cohort" where patients are paired, or
+            "sample" where none are known.
         metrics: Metric name to what it is, in words.
         errors: Metrics of which less is better.
         units: Metric name to its unit, for those that have one.

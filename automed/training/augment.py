@@ -92,7 +92,7 @@ class Augmentation:
         learnt = sample.target.kind
         if learnt == "image":
             images.append(part.truth)
-        on_grid = [part.truth] if learnt == "mask" else []
+        on_grid = [part.truth] if learnt in ("mask", "field") else []
         points = part.truth if learnt == "points" else None
         joined, *moved = self.epoch(torch.cat(images, 1), seed, on_grid, points)
         split = list(torch.split(joined, [x.shape[1] for x in images], 1))

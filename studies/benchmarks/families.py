@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from iterative_affine import iterative_affine  # type: ignore[import-not-found]
 from sklearn.model_selection import GroupKFold
 
 from automed import baselines, data, registry
@@ -41,8 +42,10 @@ class Row:
         keys: Roles of the file's arrays or columns.
         problem: What is learnt.
         score: What is compared.
-        floor: The classical baseline to beat, on the same folds.
-        folds: Number of folds by patient; 0 takes the delivered train, val and test.
+        floor: The classical baseline to beat, on the same folds; or one of PER_SAMPLE.
+        beside: More of these, whose scores are told beside it.
+        also: More metrics that are told of the model.
+        folds: Number of folds by patient; 0 takes one train, val and test, delivered or cut.
         share: Share of the training samples whose labels are used.
         epochs: Epochs of each training.
         training: Settings that differ from a task's defaults.
@@ -56,6 +59,8 @@ class Row:
     problem: str = "classification"
     score: str = "auc"
     floor: str = "random-forest"
+    beside: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     folds: int = 5
     share: float = 1.0
     epochs: int = 30
@@ -140,6 +145,18 @@ ROWS = (
         folds=3,
         epochs=20,
     ),
+    Row(
+        family="registration",
+        file="msd_hippocampus",
+        problem="registration",
+        score="dice",
+        floor="iterative-affine",
+        beside=("identity",),
+        also=("folding",),
+        folds=0,
+        epochs=7,
+        training={"batch": 4, "augment": ("flip", "intensity")},
+    ),
     *(
         Row(
             family=name,
@@ -155,6 +172,8 @@ ROWS = (
 )
 WHOLE_EPOCHS = 10
 """Of a whole training with all labels; with fewer of them more, by the root of their share."""
+PER_SAMPLE = {"iterative-affine": iterative_affine}
+"""Floors that learn nothing and answer the test samples as they are."""
 RIVAL = {"width": 16, "stages": 4, "depth": 1, "stem": "full"}
 """The convolutional network, of the size of the default DC-ELM's features, that it races."""
 
@@ -183,15 +202,16 @@ def line(row: Row, shared: Path) -> dict[str, Any]:
     """A row of the table."""
     problem = registry.part("problem", row.problem).PROBLEM
     whole = first_classes(data.read(str(shared / row.file), row.keys, problem.target), row.classes)
-    answers: dict[str, list[Any]] = {"model": [], "floor": []}
+    floors = (row.floor, *row.beside)
+    answers: dict[str, list[Any]] = {name: [] for name in ("model", *floors)}
     judged, seconds, runner = [], 0.0, None
     for learn, stop, test in cuts(row, whole, shared):
         started = time.perf_counter()
         runner = trained(row, learn, stop)
         seconds += time.perf_counter() - started
         answers["model"].append(outputs(runner, test.given))
-        floor = registry.part("exporter", "onnx").load(baselines.fit(row.floor, learn, 0))
-        answers["floor"].append(outputs(floor, test.given))
+        for name in floors:
+            answers[name].append(answered(name, learn, test))
         judged.append(test)
     assert runner is not None
     truth = np.concatenate([test.truth for test in judged])
@@ -201,21 +221,31 @@ def line(row: Row, shared: Path) -> dict[str, Any]:
         name: intervals.Scored.of(problem, np.concatenate(given), truth, draws)
         for name, given in answers.items()
     }
-    difference = scored["model"].minus(scored["floor"], row.score)
+    difference = scored["model"].minus(scored[row.floor], row.score)
     return {
         "family": row.family,
-        "data": Path(row.file).parts[0],
+        "data": row.file.partition("/")[0],
         "samples": len(whole),
-        "judged on": f"{row.folds} folds" if row.folds else "delivered test",
+        "judged on": f"{row.folds} folds" if row.folds else "one test part",
         "share": row.share,
         "score": row.score,
         "model": _text(scored["model"].intervals()[row.score]),
-        "floor": f"{_text(scored['floor'].intervals()[row.score])} {row.floor}",
+        "floor": ", ".join(f"{_text(scored[f].intervals()[row.score])} {f}" for f in floors),
+        "also": ", ".join(f"{m} {_text(scored['model'].intervals()[m], 5)}" for m in row.also),
         "difference": _text(difference),
         "verdict": "beats its floor" if difference[0] > 0 else "MISSES its floor",
         "latency_ms": round(timed(runner), 3),
         "training_s": round(seconds / len(judged), 1),
     }
+
+
+def answered(floor: str, learn: Dataset, test: Dataset) -> Any:
+    """What a floor that was fitted to some samples says of others."""
+    if floor in PER_SAMPLE:
+        return PER_SAMPLE[floor](test)
+    return outputs(
+        registry.part("exporter", "onnx").load(baselines.fit(floor, learn, 0)), test.given
+    )
 
 
 def first_classes(whole: Dataset, number: int) -> Dataset:
@@ -329,9 +359,9 @@ def race(shared: Path, share: float) -> str:
     )
 
 
-def _text(interval: tuple[float, float, float]) -> str:
-    value, low, high = interval
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+def _text(interval: tuple[float, float, float], digits: int = 3) -> str:
+    value, low, high = (f"{x:.{digits}f}" for x in interval)
+    return f"{value} [{low}, {high}]"
 
 
 if __name__ == "__main__":

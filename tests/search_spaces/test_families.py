@@ -39,7 +39,11 @@ SHAPES = {  # what a family may be asked to take; the first that it does is its 
     "signal": (InputSpec(size=(64,), channels=2),),
     "image and table": (image(17, 23), TABLE),
     "table": (TABLE,),
+    "two 17x23": (image(17, 23), replace(image(17, 23), name="moving")),
+    "two 16x18x20": (image(16, 18, 20), replace(image(16, 18, 20), name="moving")),
 }
+OF_PAIRS = ("registration",)
+"""Problems whose samples are two images; in others a second image is one more stream."""
 TARGETS = {
     "classification": TargetSpec(classes=CLASSES),
     "multilabel": TargetSpec(name="labels", kind="labels", classes=CLASSES),
@@ -50,18 +54,21 @@ TARGETS = {
     "detection": TargetSpec(name="points", kind="points"),
     "reconstruction": TargetSpec(name="target", kind="image"),
     "anomaly": TargetSpec(name="target", kind="image"),
+    "registration": TargetSpec(name="field", kind="field"),
 }
 
 
 def sample_of(problem: str, inputs: tuple[InputSpec, ...]) -> SampleSpec:
     """Samples with the problem's target.
 
-    A point takes a number an axis, a radius and a score; an image to be made has the channels of
-    the first input.
+    A point takes a number an axis, a radius and a score, a displacement one an axis; an image to
+    be made has the channels of the first input.
     """
     sample, target = SampleSpec(inputs=inputs, targets=()), TARGETS[problem]
     if target.kind == "points":
         target = replace(target, values=sample.dims + 2)
+    if target.kind == "field":
+        target = replace(target, values=sample.dims)
     if target.kind == "image":
         target = replace(target, values=inputs[0].channels)
     return replace(sample, targets=(target,))
@@ -82,7 +89,11 @@ def cases(usual: bool = False) -> list[Any]:
     for name in registry.names("family"):
         family = registry.family(name)
         for problem in family.problems:
-            samples = {shape: sample_of(problem, inputs) for shape, inputs in SHAPES.items()}
+            samples = {
+                shape: sample_of(problem, inputs)
+                for shape, inputs in SHAPES.items()
+                if problem not in OF_PAIRS or [spec.kind for spec in inputs] == ["image"] * 2
+            }
             served = [(shape, s) for shape, s in samples.items() if not family.refusal(s)]
             assert served, f"{name} serves nothing of {problem}"
             found += [
@@ -173,7 +184,9 @@ def test_a_family_says_what_it_cannot_take(name: str) -> None:
     for problem in family.problems:
         samples = [sample_of(problem, inputs) for inputs in SHAPES.values()]
         refusals += [family.refusal(sample) for sample in samples]
-    takes_everything = set(family.dims) == {0, 1, 2, 3} and family.takes_table
+    takes_everything = (
+        set(family.dims) == {0, 1, 2, 3} and family.takes_table and family.takes_images
+    )
     assert any(refusals) != takes_everything
     assert all(reason.startswith("it takes ") for reason in refusals if reason)
 
@@ -257,6 +270,17 @@ def with_blobs(inputs: list[Tensor], sample: SampleSpec) -> tuple[list[Tensor], 
     return [image, *inputs[1:]], points
 
 
+def shifted(sample: SampleSpec, number: int) -> tuple[list[Tensor], Tensor]:
+    """Two layers that all pairs have in one place, and in the moving images a little farther."""
+    layers = (torch.arange(sample.image.size[-1]) // 4 % 2).expand(number, 1, *sample.image.size)
+    truth = torch.cat([layers, layers.roll(1, -1)], 1)
+    inputs = [
+        x + 3.0 * t.unsqueeze(1)
+        for x, t in zip(given(sample, number), truth.unbind(1), strict=True)
+    ]
+    return [x / 4 for x in inputs], truth.to(torch.uint8)
+
+
 def learnable(sample: SampleSpec) -> tuple[list[Tensor], Tensor]:
     """Twelve samples whose class shows in their values: of the whole, or of every place."""
     number = 12
@@ -275,6 +299,8 @@ def learnable(sample: SampleSpec) -> tuple[list[Tensor], Tensor]:
         return with_blobs(inputs, sample)
     if sample.target.kind == "image":
         return inputs, 0.5 - 0.5 * inputs[0]
+    if sample.target.kind == "field":
+        return shifted(sample, number)
     truth = (inputs[0][:, :1] * len(CLASSES)).long().clamp(max=len(CLASSES) - 1)
     return inputs, truth
 
@@ -301,13 +327,17 @@ def test_training_lowers_the_loss_and_reaches_every_parameter(
     assert not still
 
 
+def flat(raw: Any) -> list[Tensor]:
+    """Every tensor of what a network answers while it is trained."""
+    return [t for r in raw for t in flat(r)] if isinstance(raw, list | tuple) else [raw]
+
+
 @usual_case
 @pytest.mark.parametrize("end", [0, 1])
 def test_gradients_reach_the_corners(name: str, problem: str, sample: SampleSpec, end: int) -> None:
     network = registry.family(name).corner(end).build(sample).train()
     raw = network(*given(sample))
-    raws = raw if isinstance(raw, list | tuple) else [raw]
-    torch.stack([r.square().sum() for r in raws]).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack([r.square().sum() for r in flat(raw)]).sum().backward()  # type: ignore[no-untyped-call]
     learnt = [p for p in network.parameters() if p.requires_grad]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in learnt)
 

@@ -89,7 +89,7 @@ def test_costs_are_minimised(path: Path) -> None:
 def test_its_networks_build(path: Path) -> None:
     sample = few(path).train.sample
     inputs = [torch.zeros(2, *spec.shape) for spec in sample.inputs]
-    grid = sample.image.size if sample.target.kind in ("mask", "image") else ()
+    grid = sample.image.size if sample.target.kind in ("mask", "image", "field") else ()
     for trial in networks(path):
         config = architecture(trial).config()
         assert trial.point.items() <= config.items(), trial.name
