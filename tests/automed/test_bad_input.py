@@ -215,7 +215,9 @@ def here(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize(("make", "wanted"), DATA.items(), ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("make", "wanted"), DATA.items(), ids=lambda value: getattr(value, "__name__", str(value))[:40]
+)
 def test_data_that_cannot_be_used(cli, here, tmp_path, make, wanted):
     source = make(tmp_path)
     told = cli("search", "--data", source, "--trials", 1)
