@@ -185,7 +185,7 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         learnt = f"{len(classes)} classes"
     elif columns.findings is not None or columns.values is not None:
         target, truth = _encode_several(columns, rows, source)
-        known: NDArray[np.bool_] = np.isfinite(truth).any(axis=1)
+        known = np.asarray(np.isfinite(truth).any(axis=1))
         if not known.all():
             notes.append(f"{(~known).sum():,} of {len(known):,} rows left out: nothing is known")
         rows, truth = rows[known], truth[known]
