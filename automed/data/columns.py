@@ -189,7 +189,8 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
         if not known.all():
             notes.append(f"{(~known).sum():,} of {len(known):,} rows left out: nothing is known")
         rows, truth = rows[known], truth[known]
-        learnt = f"{target.channels} {'findings' if target.kind == 'labels' else 'values'} each"
+        what = "finding" if target.kind == "labels" else "value"
+        learnt = f"{target.channels} {what}{'s' if target.channels > 1 else ''} each"
     elif columns.points is not None:
         truth = _encode_points(columns.points[rows], columns.images, source)
         target = TargetSpec(name="points", kind="points", values=truth.shape[-1] + 1)
