@@ -43,7 +43,8 @@ def _fitted(model: Any, train: Dataset) -> bytes:
     raw_NF = np.concatenate(
         [np.asarray(x, dtype=np.float32).reshape(len(train), -1) for x in train.given], axis=1
     )
-    truth, options = train.truth, {"zipmap": False, "output_class_labels": False}
+    truth: Any = train.truth
+    options = {"zipmap": False, "output_class_labels": False}
     if train.sample.target.kind != "label":
         numbers = truth.astype(np.float64)
         known = np.where(np.isfinite(numbers), numbers, np.nanmean(numbers, axis=0))

@@ -191,7 +191,8 @@ def assemble(columns: Columns, *, source: str, form: str) -> Dataset:
     elif columns.findings is not None or columns.values is not None:
         target, truth = _encode_several(columns, rows, source)
         known = np.asarray(np.isfinite(truth).any(axis=1))
-        learnt = f"{target.channels} {'findings' if target.kind == 'labels' else 'values'} each"
+        what = "finding" if target.kind == "labels" else "value"
+        learnt = f"{target.channels} {what}{'s' if target.channels > 1 else ''} each"
     elif columns.points is not None:
         truth = _encode_points(columns.points[rows], columns.images, source)
         target = TargetSpec(name="points", kind="points", values=truth.shape[-1] + 1)

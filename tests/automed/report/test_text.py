@@ -57,4 +57,6 @@ def test_a_comparison_is_told_with_its_paired_interval(results: Results) -> None
     )
     chosen, baseline = replace(model, sealed={}), replace(resnet18, sealed={})
     gain = model.validation["auc"].value - resnet18.validation["auc"].value
-    assert text.compare(sealed, chosen, baseline)[1] == f"{gain:+.3f} AUC, validation"
+    assert text.compare(sealed, chosen, baseline)[1] == (
+        f"{text.score_texts(gain, signed=True)[0]} AUC, validation"
+    )
