@@ -7,11 +7,13 @@ from automed.data import Source, demo, open_parts
 from automed.data.audit import audit
 from automed.errors import DataError
 
+MASKED = [name for name, one in demo.DEMOS.items() if one.regions]
+LABELLED = [name for name, one in demo.DEMOS.items() if one.classes]
 sources = pytest.mark.parametrize("source", demo.DEMOS)
-MASKED = ("demo:images", "demo:volumes")
 
 
-def read(source, target="label", **options):
+def read(source, target=None, **options):
+    target = target or ("label" if source in LABELLED else "mask")
     query = "&".join(f"{name}={value}" for name, value in ({"samples": 60} | options).items())
     return demo.read(f"{source}?{query}", {}, target)
 
@@ -38,13 +40,13 @@ def test_same_seed_same_bits_however_many_there_are(source):
 
 @pytest.mark.parametrize("source", MASKED)
 def test_masks_cover_the_shape(source):
-    data, labelled = read(source, "mask"), read(source)
+    data, again = read(source, "mask"), read(source)
     audit(data)
-    assert np.array_equal(data.images, labelled.images)
+    assert np.array_equal(data.images, again.images)
     assert data.truth.dtype == np.uint8
     assert data.truth.shape == data.images.shape
-    assert data.sample.target.classes == ("background", "shape")
-    assert "2 classes of pixels" in data.description
+    assert data.sample.target.classes == demo.DEMOS[source].regions
+    assert f"{len(data.sample.target.classes)} classes of pixels" in data.description
     assert all(0.005 < mask.mean() < 0.8 for mask in data.truth)
     inside, outside = data.images[data.truth > 0].mean(), data.images[data.truth == 0].mean()
     assert inside > outside + 0.3
@@ -74,7 +76,7 @@ def test_findings_and_values_are_those_of_the_same_samples(source, target, names
         assert np.array_equal(data.truth[:, 0], read(source, "mask").truth.sum((1, 2, 3)))
 
 
-@sources
+@pytest.mark.parametrize("source", LABELLED)
 def test_a_line_does_not_tell_the_classes(source):
     data = read(source, samples=400)
     values = data.inputs[data.sample.inputs[0].name].reshape(len(data), -1)
@@ -90,7 +92,8 @@ def test_a_line_does_not_tell_the_classes(source):
 
 @sources
 def test_it_is_split_by_subject(source):
-    parts = open_parts(Source(place=f"{source}?samples=100"))
+    target = "label" if source in LABELLED else "mask"
+    parts = open_parts(Source(place=f"{source}?samples=100", target=target))
     assert not set(parts.train.groups) & set(parts.val.groups)
     assert parts.train.simulated
 
@@ -98,10 +101,23 @@ def test_it_is_split_by_subject(source):
 def test_targets_and_options_it_does_not_have_are_refused():
     with pytest.raises(DataError, match="has no mask; what can be learnt of it is: label, value"):
         demo.read("demo:table", {}, "mask")
+    with pytest.raises(DataError, match=r"has no label; these have: .*demo:table"):
+        demo.read("demo:atlas", {})
+    with pytest.raises(DataError, match="has no points; these have: none"):
+        demo.read("demo:images", {}, "points")
     with pytest.raises(DataError, match="allowed: seed, samples, each once; write for example"):
         demo.read("demo:images?patients=3", {})
     with pytest.raises(DataError, match=r"samples='9' of .* is no whole number from 40"):
         demo.read("demo:images?samples=9", {})
+
+
+def test_the_bodies_of_an_atlas_differ_more_between_subjects_than_within():
+    masks = read("demo:atlas").truth[:, 0]
+    apart = [
+        np.mean([(masks[a] != masks[b]).mean() for a, b in zip(first, second, strict=True)])
+        for first, second in ((range(0, 60, 4), range(1, 60, 4)), (range(56), range(4, 60)))
+    ]
+    assert 0 < 2 * apart[0] < apart[1]
 
 
 def test_accepts_by_name():

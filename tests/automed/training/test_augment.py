@@ -159,3 +159,21 @@ def test_an_image_to_be_made_is_moved_and_tinted_as_the_image_is(size):
     (augmented,), truth = Augmentation(EVERY, size).part(same, sample, 3)
     assert not torch.equal(augmented, given)
     torch.testing.assert_close(truth, augmented)
+
+
+@sizes
+def test_a_pair_and_its_label_maps_move_together(size):
+    fixed, moving = images(*size), images(*size).flip(0)
+    truth = torch.cat([fixed > 0.5, moving > 0.5], 1).to(torch.uint8)
+    part = Part(inputs=(fixed, moving), truth=truth, truth_on_host=truth.numpy())
+    sample = SampleSpec(
+        inputs=(InputSpec(name="fixed", size=size), InputSpec(name="moving", size=size)),
+        targets=(TargetSpec(name="field", kind="field", values=len(size)),),
+    )
+    turned, labels = Augmentation(("flip", "rotate90"), size).part(part, sample, 3)
+    assert not torch.equal(turned[0], fixed)
+    assert torch.equal(labels, torch.cat([x > 0.5 for x in turned], 1).to(torch.uint8))
+    tinted, _ = Augmentation(("intensity",), size).part(part, sample, 3)
+    before, after = fixed - moving, tinted[0] - tinted[1]
+    ratio = (after / before)[before.abs() > 0.1]
+    assert (ratio - 1).abs().max() <= 0.1 + 1e-4, "both get one tint"
