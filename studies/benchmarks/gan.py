@@ -124,11 +124,11 @@ def rare_class(shared: Path, seeds: int) -> None:
             network = trained("gan-augmented", way, learn, stop, "auc", seed, CLASSIFIER)
             answer = answers(network, judged, way.problem)
             scored[name].append(intervals.Scored.of(way.problem, answer, judged.truth, draws))
+            print(f"seed {seed}, {name}: {scored[name][-1].values['auc']:.3f}", flush=True)
     mean = {name: _mean(each) for name, each in scored.items()}
     print(f"rare class: {RARE} of {RARE + COMMON}, {seeds} seeds, AUC on {len(judged)} patches")
     for name, one in mean.items():
-        each = " ".join(f"{s.values['auc']:.3f}" for s in scored[name])
-        line = f"{name:<30}{_text(one.intervals()['auc'])}  seeds {each}"
+        line = f"{name:<30}{_text(one.intervals()['auc'])}"
         if name in list(WAYS)[:-1]:
             gain = mean[list(WAYS)[-1]].minus(one, "auc")
             line += f"  made images gain {_text(gain, '+')}"

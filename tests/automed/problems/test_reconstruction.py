@@ -57,7 +57,7 @@ def test_ssim_is_the_paper_s():
     assert ssim(given, truth)[0] == pytest.approx(wanted, abs=1e-5)
 
 
-@SIZES
+@pytest.mark.parametrize("size", [(400,), (20, 22), (16, 16, 17)], ids=len)
 def test_texture_tells_a_blur_from_noise_where_psnr_tells_neither(size):
     rng = np.random.default_rng(0)
     smooth = np.cumsum(rng.normal(0, 0.02, (3, 1, *size)), axis=-1) + 0.5
