@@ -103,7 +103,7 @@ def test_targets_and_options_it_does_not_have_are_refused():
         demo.read("demo:table", {}, "mask")
     with pytest.raises(DataError, match="has no label; what can be learnt of it is: mask"):
         demo.read("demo:atlas", {})
-    with pytest.raises(DataError, match="has no points; what can be learnt of it is: label, labels"):
+    with pytest.raises(DataError, match="has no points; what can be learnt of it is: label"):
         demo.read("demo:images", {}, "points")
     with pytest.raises(DataError, match="allowed: seed, samples, each once; write for example"):
         demo.read("demo:images?patients=3", {})
