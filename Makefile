@@ -17,10 +17,11 @@ search: install  ## the main job: phantom lung CT to a verified model
 	$(BIN)/automed search --task lung-ct
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-rest: install  ## what `test` leaves out: slow, Ray and browser tests
-	$(BIN)/python -m pytest -m 'slow or ray or browser'
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'slow and not ray and not browser'
+	$(BIN)/python -m pytest -m 'ray or browser'
 
 test-all: test test-rest
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from automed.family import Family
 from automed.sample import SampleSpec, TargetSpec
 from automed.space import integer, real
 
@@ -25,7 +26,7 @@ class AutoencoderClassifier(Autoencoder):
     """
 
     recipe: ClassVar[str] = "pretrained"
-    problems: ClassVar[tuple[str, ...]] = ("classification",)
+    problems: ClassVar[tuple[str, ...]] = Family.problems
     dims: ClassVar[tuple[int, ...]] = (2, 3)
 
     autoencoding: int = integer(0, 16, step=4, default=8)

@@ -1,6 +1,7 @@
 """Classifiers that learn from made images too: a conditional generator fills up rare classes."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
@@ -29,6 +30,11 @@ class GANAugmented(VGG, AdversarialFamily):
     """
 
     recipe: ClassVar[str] = "synthesis"
+    problems: ClassVar[tuple[str, ...]] = ("classification",)
+    unfit: ClassVar[Mapping[str, str]] = {
+        "multilabel": "it makes images of one class each",
+        "regression": "it makes images of classes",
+    }
 
     generator_width: int = integer(8, 32, step=8, default=16)
     """Channels of the generator at full resolution, doubled at each coarser one."""
