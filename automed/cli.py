@@ -246,7 +246,7 @@ def predict(
 ) -> None:
     """What a model says: probabilities, values, a label map, objects or an image; no PyTorch."""
     from automed import quantities
-    from automed.data import label_map, pixels
+    from automed.data import image_files, pixels
     from automed.errors import DataError
     from automed.exporters.onnx_runtime import Model
     from automed.predict import predict
@@ -281,12 +281,12 @@ def predict(
     if out is not None:
         if maps[0] is None:
             raise DataError(f"a model of {card.problem} gives no map; leave --out away")
-        label_map.write(maps[0], out, like=paths[0])
+        image_files.write(maps[0], out, like=paths[0])
     if field is not None:
         (answer,) = told.values()
         if answer.field is None:
             raise DataError(f"a model of {card.problem} gives no field; leave --field away")
-        label_map.write(answer.field, field, like=paths[0])
+        image_files.write(answer.field, field, like=paths[0])
     of_bytes = sum(array.dtype == "uint8" for array in given.values())
     if of_bytes and any(spec.units == "HU" for spec in card.inputs):
         print(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from automed.data import pixels
-from automed.data.columns import Columns, assemble, part_of
+from automed.data.columns import Columns, assemble
 from automed.data.dataset import Dataset
+from automed.data.encoding import part_of
 from automed.errors import DataError
 from automed.sample import TargetKind
 

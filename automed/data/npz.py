@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from automed.data.columns import GROUP_NAMES, PARTS, Columns, assemble, choose, words
+from automed.data.columns import GROUP_NAMES, PARTS, Columns, assemble, choose
 from automed.data.dataset import Array, Dataset
+from automed.data.encoding import words
 from automed.errors import DataError
 from automed.sample import TargetKind
 

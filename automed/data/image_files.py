@@ -1,4 +1,4 @@
-"""Writes a map on the grid of the image it is of, so that viewers lay one over the other."""
+"""Writes what a model makes of an image as a file on its grid, so that viewers overlay the two."""
 
 import gzip
 import io

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from automed.data import label_map, pixels
+from automed.data import image_files, pixels
 from automed.errors import DataError
 
 AXES = [np.eye(3), np.diag([-1.0, -1, 1]), np.array([[0, 0, 2.0], [-1, 0, 0], [0, 3, 0]])]
@@ -28,7 +28,7 @@ def test_nifti_maps_have_the_size_and_affine_of_the_image(tmp_path, axes, shape,
     nibabel.save(image, tmp_path / f"image{ending}")
     read = pixels.read(tmp_path / f"image{ending}").pixels
     path = tmp_path / f"mask{ending}"
-    label_map.write(read[0].astype(np.uint8), path, like=tmp_path / f"image{ending}")
+    image_files.write(read[0].astype(np.uint8), path, like=tmp_path / f"image{ending}")
     written = nibabel.load(path)
     np.testing.assert_allclose(written.affine, image.affine)
     np.testing.assert_array_equal(
@@ -41,7 +41,7 @@ def test_nifti_maps_have_the_size_and_affine_of_the_image(tmp_path, axes, shape,
 
 def test_png_maps_hold_class_numbers(tmp_path):
     labels = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    label_map.write(labels, tmp_path / "mask.png", like=tmp_path / "image.jpg")
+    image_files.write(labels, tmp_path / "mask.png", like=tmp_path / "image.jpg")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "mask.png")), labels)
 
 
@@ -53,12 +53,12 @@ def test_what_cannot_hold_a_map_is_refused_with_what_can(tmp_path):
         (flat, "mask.jpg", "image.nii", r"\.nii or \.nii\.gz or \.png or \.npy$"),
     ):
         with pytest.raises(DataError, match=allowed):
-            label_map.write(labels, tmp_path / path, like=tmp_path / like)
+            image_files.write(labels, tmp_path / path, like=tmp_path / like)
     with pytest.raises(DataError, match="cannot write"):
-        label_map.write(flat, tmp_path / "none" / "mask.png", like=tmp_path / "image.png")
+        image_files.write(flat, tmp_path / "none" / "mask.png", like=tmp_path / "image.png")
     (tmp_path / "image.png").touch()
     with pytest.raises(DataError, match="image itself"):
-        label_map.write(flat, tmp_path / "image.png", like=tmp_path / "image.png")
+        image_files.write(flat, tmp_path / "image.png", like=tmp_path / "image.png")
     assert (tmp_path / "image.png").stat().st_size == 0
 
 
@@ -66,14 +66,14 @@ def test_images_are_written_in_the_units_they_came_in(tmp_path):
     grey = np.arange(20, dtype=np.uint8).reshape(4, 5)
     Image.fromarray(grey).save(tmp_path / "image.png")
     made = np.stack([grey + 240.4]).astype(np.float32)
-    label_map.write(made, tmp_path / "made.png", like=tmp_path / "image.png")
+    image_files.write(made, tmp_path / "made.png", like=tmp_path / "image.png")
     seen = np.asarray(Image.open(tmp_path / "made.png"))
     np.testing.assert_array_equal(seen, np.minimum(grey.astype(int) + 240, 255))
-    label_map.write(made, tmp_path / "made.npy", like=tmp_path / "image.png")
+    image_files.write(made, tmp_path / "made.npy", like=tmp_path / "image.png")
     np.testing.assert_array_equal(np.load(tmp_path / "made.npy"), made[0])
     colour = np.zeros((3, 4, 5), np.float32)
     colour[1] = 200
-    label_map.write(colour, tmp_path / "colour.png", like=tmp_path / "image.png")
+    image_files.write(colour, tmp_path / "colour.png", like=tmp_path / "image.png")
     assert Image.open(tmp_path / "colour.png").getpixel((0, 0)) == (0, 200, 0)
 
 
@@ -81,10 +81,10 @@ def test_volumes_of_hounsfield_units_go_to_nifti_and_never_to_png(tmp_path):
     stored = np.random.default_rng(0).normal(-500, 300, (4, 5, 6)).astype(np.float32)
     nibabel.save(nibabel.Nifti1Image(stored, affine(AXES[2])), tmp_path / "image.nii.gz")
     read = pixels.read(tmp_path / "image.nii.gz").pixels
-    label_map.write(read, tmp_path / "made.nii.gz", like=tmp_path / "image.nii.gz")
+    image_files.write(read, tmp_path / "made.nii.gz", like=tmp_path / "image.nii.gz")
     written = nibabel.load(tmp_path / "made.nii.gz")
     np.testing.assert_allclose(np.asarray(written.dataobj), stored, rtol=1e-6)
     np.testing.assert_allclose(written.affine, affine(AXES[2]))
     flat = np.zeros((1, 4, 5), np.float32)
     with pytest.raises(DataError, match=r"\.nii or \.nii\.gz or \.npy$"):
-        label_map.write(flat, tmp_path / "made.png", like=tmp_path / "image.nii.gz")
+        image_files.write(flat, tmp_path / "made.png", like=tmp_path / "image.nii.gz")
