@@ -244,7 +244,7 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:
-    """What a model says: probabilities, values, a label map, objects or an image; no PyTorch."""
+    """What a model says: numbers, a label map, objects, an image, a field; needs no PyTorch."""
     from automed import quantities
     from automed.data import image_files, pixels
     from automed.errors import DataError
@@ -307,6 +307,8 @@ def predict(
             print(f"  centre {centre}  radius {found['radius']:.1f}  score {found['score']:.3f}")
     if has_map and out is None:
         what = "of the image it makes" if of_values else "shares of the image"
+        if any(answer.field is not None for answer in told.values()):
+            what = "of the field; --field field.npy writes it"
         print(f"{what}; --out mask.nii.gz (or .png, .npy) writes the map", file=sys.stderr)
     print(card.notice, file=sys.stderr)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from monai.losses import LocalNormalizedCrossCorrelationLoss
 from torch import Tensor, nn
 
@@ -132,7 +133,8 @@ class Registering(nn.Module):
         penalty = self.smoothness * roughness(several[0].float() / self.transform.stride)
         if self.differs is not None:
             moved_NCS = warped(moving_NCS, fields[0], self.transform.size)
-            penalty = penalty + self.differs(moved_NCS, fixed_NCS.float())
+            with torch.autocast(moved_NCS.device.type, enabled=False):  # variances are differences
+                penalty = penalty + self.differs(moved_NCS, fixed_NCS.float())
         return fields if isinstance(raw, list) else fields[0], penalty
 
     def extra_repr(self) -> str:
