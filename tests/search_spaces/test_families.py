@@ -74,6 +74,10 @@ def sample_of(problem: str, inputs: tuple[InputSpec, ...]) -> SampleSpec:
     return replace(sample, targets=(target,))
 
 
+ROWS = ("label", "labels", "value")
+"""Kinds of target that a network answers with a row of numbers."""
+
+
 def usual_of(served: list[tuple[str, SampleSpec]]) -> list[tuple[str, SampleSpec]]:
     """The first image and the first volume, or the first of what else there is."""
     first = {sample.dims: (shape, sample) for shape, sample in reversed(served)}
@@ -83,12 +87,14 @@ def usual_of(served: list[tuple[str, SampleSpec]]) -> list[tuple[str, SampleSpec
 def cases(usual: bool = False) -> list[Any]:
     """Every family with every problem and kind of sample it serves, or the usual one of each.
 
-    Usual are the first image and the first volume, or the first of what else it serves.
+    Usual are the first image and the first volume, or the first of what else it serves. Problems
+    that are answered with a row of numbers, as classes are, are tried on the first alone.
     """
     found = []
     for name in registry.names("family"):
         family = registry.family(name)
         for problem in family.problems:
+            is_like_another = TARGETS[problem].kind in ROWS and problem != "classification"
             samples = {
                 shape: sample_of(problem, inputs)
                 for shape, inputs in SHAPES.items()
@@ -96,6 +102,8 @@ def cases(usual: bool = False) -> list[Any]:
             }
             served = [(shape, s) for shape, s in samples.items() if not family.refusal(s)]
             assert served, f"{name} serves nothing of {problem}"
+            if is_like_another:
+                served = served[:1]
             found += [
                 pytest.param(name, problem, sample, id=f"{name}-{problem}-{shape}")
                 for shape, sample in (usual_of(served) if usual else served)
