@@ -85,7 +85,7 @@ def test_the_page_reads_well_at_every_width(
     assert shown == width
     assert wide <= shown
     drawn = {name: (svgs, points) for name, svgs, points in browser.execute_script(DRAWN)}
-    assert set(drawn) == {f"figure-{n}" for n in ("front", "families", "curves", "dimensions")}
+    assert set(drawn) == {f"figure-{n}" for n in page.FIGURES}
     assert all(svgs for svgs, _ in drawn.values())
     assert drawn["figure-front"][1] >= len(results.models)
     boxes = browser.execute_script(TEXT_BOXES)
@@ -102,7 +102,7 @@ def test_odd_results_open_without_a_complaint(
 ) -> None:
     opened(browser, request.getfixturevalue(case), tmp_path, 1280)
     assert all(svgs for _, svgs, _ in browser.execute_script(DRAWN))
-    assert browser.execute_script("return document.querySelectorAll('script').length") == 6
+    assert browser.execute_script("return document.querySelectorAll('script').length") == 2 + len(page.FIGURES)
     assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
 
 
