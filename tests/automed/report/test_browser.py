@@ -102,7 +102,8 @@ def test_odd_results_open_without_a_complaint(
 ) -> None:
     opened(browser, request.getfixturevalue(case), tmp_path, 1280)
     assert all(svgs for _, svgs, _ in browser.execute_script(DRAWN))
-    assert browser.execute_script("return document.querySelectorAll('script').length") == 2 + len(page.FIGURES)
+    scripts = browser.execute_script("return document.querySelectorAll('script').length")
+    assert scripts == 2 + len(page.FIGURES), "Plotly, the legends, and one a figure"
     assert [e for e in browser.get_log("browser") if e["level"] == "SEVERE"] == []
 
 
