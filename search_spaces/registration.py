@@ -16,6 +16,8 @@ from ._blocks import Layers
 from ._encoder_decoder import SkipFamily
 
 STRIDES = {"half": 2, "full": 1}
+REACH = 8.0
+"""Pixels that an answer of 1 moves: training begins at answers near 0 and takes small steps."""
 WINDOW = 7
 """Pixels an axis of the windows that local cross-correlation is taken in."""
 
@@ -40,7 +42,7 @@ class Registration(SkipFamily):
     """Squarings that integrate a velocity: 2**steps small steps; of diffeomorphic ones alone."""
     field_resolution: str = choice("half", "full")
     """Pixels an axis of the field, and of the finest features, beside those of the image."""
-    smoothness: float = real(0.01, 1.0, log=True, default=0.1)
+    smoothness: float = real(0.01, 1.0, log=True, default=0.03)
     """Weight of the roughness of field or velocity, beyond the little that the problem asks for."""
     similarity: str = choice("mse", "ncc")
     """What the images have to agree in: the problem's squared difference, or local normalised
@@ -88,7 +90,7 @@ class Transform(nn.Module):
 
     def forward(self, raw_NDG: Tensor) -> Tensor:
         """Displacements (N, dims, *size)."""
-        raw_NDG = resized(raw_NDG.float(), self.grid)
+        raw_NDG = resized(REACH * raw_NDG.float(), self.grid)
         if self.kind == "affine":
             return affine_fit(resized(raw_NDG, self.size), self.size)
         if self.kind == "dense":

@@ -210,8 +210,8 @@ ROWS = (
         beside=("identity",),
         also=("folding",),
         folds=0,
-        epochs=7,
-        training={"batch": 4, "augment": ("flip", "intensity")},
+        epochs=16,
+        training={"batch": 2, "augment": ("flip", "intensity")},
     ),
     *(
         Row(
