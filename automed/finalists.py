@@ -1,6 +1,6 @@
 """The models worth shipping: exported, verified, scored from the artefact, timed together."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ class Finalist:
 
 
 def near_front(
-    rows: Iterable[tuple[Trial, Outcome]], objectives: Mapping[str, str]
+    rows: Sequence[tuple[Trial, Outcome]], objectives: Mapping[str, str]
 ) -> list[tuple[Trial, Outcome]]:
     """Complete trials on the front, or so near that another timing may put them there."""
     done = [(t, o) for t, o in rows if o.state == "complete"]
@@ -85,7 +85,7 @@ def exported(
     job: Job,
     train: Dataset,
     val: Dataset,
-    trials: Iterable[tuple[Trial, Outcome]],
+    trials: Sequence[tuple[Trial, Outcome]],
     weights: Callable[[Trial], bytes],
     metadata: Mapping[str, str],
     step: Callable[[str], None],
@@ -118,13 +118,17 @@ def exported(
     return finalists, failures
 
 
-def timed(job: Job, finalists: Iterable[Finalist]) -> tuple[dict[str, latency.Latency], float]:
-    """Latencies of all finalists from one interleaved session, and the reference's, in ms."""
+def timed(job: Job, finalists: Sequence[Finalist]) -> tuple[dict[str, latency.Latency], float]:
+    """Latencies of all finalists from one interleaved session, and the reference's, in ms.
+
+    A graph is timed once: finalists that differ in weights alone have one latency.
+    """
     exporter = registry.part("exporter", job.exporter)
-    reference = exporter.load(exporter.reference()).rehearse
-    given = latency.measure({f.name: f.runner.rehearse for f in finalists}, reference)
+    graphs = {f.name: exporter.digest(f.artefact) for f in finalists}
+    runners = {graphs[f.name]: f.runner.rehearse for f in finalists}
+    given = latency.measure(runners, exporter.load(exporter.reference()).rehearse)
     some = next(iter(given.values()))
-    return given, some.median_ms / some.relative
+    return {name: given[graph] for name, graph in graphs.items()}, some.median_ms / some.relative
 
 
 def trained_network(job: Job, sample: SampleSpec, trial: Trial, checkpoint: bytes) -> "nn.Module":
@@ -137,7 +141,7 @@ def trained_network(job: Job, sample: SampleSpec, trial: Trial, checkpoint: byte
 
 
 def final_front(
-    finalists: Iterable[Finalist],
+    finalists: Sequence[Finalist],
     scores: Mapping[str, float],
     latencies: Mapping[str, float],
     objectives: Mapping[str, str],

@@ -20,6 +20,9 @@ from ._blocks import row_of
 
 MOMENTUM = 0.5
 DECAY = 1e-4
+BOUND = 4.0
+"""Standard deviations that a dream of Gaussian units keeps within: without it, a machine whose
+units all agree dreams ever brighter, until its weights are infinite."""
 
 
 class RestrictedBoltzmann(nn.Module):
@@ -70,7 +73,7 @@ class RestrictedBoltzmann(nn.Module):
         """
         h_NH = seen_NH = self._above(v_NV)
         for _ in range(steps):
-            dreamt_NV = self.under(torch.bernoulli(h_NH))
+            dreamt_NV = self.under(torch.bernoulli(h_NH)).clamp(-BOUND, BOUND)
             h_NH = self._above(dreamt_NV)
         changes = (
             (seen_NH.T @ v_NV - h_NH.T @ dreamt_NV) / len(v_NV) - DECAY * self.link.weight,

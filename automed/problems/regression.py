@@ -17,7 +17,7 @@ NUM_SHOWN = 2
 """Samples of each kind for the report."""
 FLAT = 1e-12
 """A variance below this share of the truth's is none."""
-UNIT = "unit of the target"
+UNIT = "own units"
 
 
 class Regression:

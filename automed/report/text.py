@@ -27,9 +27,9 @@ def metric_label(name: str, *, inline: bool = False) -> str:
     return text if inline else text[:1].upper() + text[1:]
 
 
-def metric_title(results: "Results", name: str) -> str:
+def metric_title(results: "Results", name: str, *, unit: bool = True) -> str:
     """A metric's name with its unit and, where less of it is better, that."""
-    remarks = [results.units[name]] if name in results.units else []
+    remarks = [results.units[name]] if unit and name in results.units else []
     remarks += ["less is better"] if name in results.errors else []
     return metric_label(name) + (f" ({', '.join(remarks)})" if remarks else "")
 
@@ -119,7 +119,7 @@ def compare(results: "Results", model: "Model", baseline: "Model") -> tuple[str,
     The difference has an interval where the results hold the paired comparison on the sealed part;
     otherwise it is that of the scores, on the sealed part if both were opened.
     """
-    score, label = results.score, metric_title(results, results.score)
+    score, label = results.score, metric_title(results, results.score, unit=False)
     for c in results.comparisons:
         if (c.model, c.baseline) == (model.name, baseline.name):
             d = c.difference

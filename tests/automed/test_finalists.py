@@ -1,5 +1,7 @@
 """Which models are timed and exported again, and which stay."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -176,6 +178,13 @@ def test_finalists_are_timed_together(finalists):
     assert reference_ms > 0
     for known in latencies.values():
         assert known.median_ms == pytest.approx(known.relative * reference_ms)
+
+
+def test_one_graph_has_one_latency(finalists):
+    network = finalists[0]
+    again = replace(network, name="again")
+    latencies, _ = timed(JOB, [again, *finalists])
+    assert latencies["again"] == latencies[network.name]
 
 
 def test_trained_network_is_ready_to_infer(trained, parts):

@@ -86,7 +86,7 @@ def test_less_error_is_better_all_the_way(measured):
     assert floor.sealed["pearson"].value == 0
     assert floor.sealed["r2"].value < 0.1
     page = (measured.folder / "report.html").read_text()
-    assert "MAE (unit of the target, less is better)" in page
+    assert "MAE (own units, less is better)" in page
 
 
 @pytest.mark.parametrize("radius", [3.0, 5.0])
