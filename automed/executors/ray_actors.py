@@ -87,7 +87,10 @@ class _Crew:
     def take(self, trial: Trial) -> None:
         """Give a trial to an idle actor; the dashboard shows it by its name."""
         actor = self.idle.pop()
-        self.busy[actor.answer.options(name=trial.name or str(trial.number)).remote(trial)] = actor, trial
+        self.busy[actor.answer.options(name=trial.name or str(trial.number)).remote(trial)] = (
+            actor,
+            trial,
+        )
 
     def answers(self) -> list[tuple[Trial, Outcome]]:
         """Wait until a trial has ended or an actor has started; what has ended, if one has.
