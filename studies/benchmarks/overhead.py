@@ -21,8 +21,7 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -297,14 +296,6 @@ def synthetic(folder: Path, number: int) -> None:
         record.write(trial, replace(evaluate(trial), checkpoint=None), SPACE)
 
 
-@contextmanager
-def timed(rows: list[dict[str, Any]], *words: Any) -> Iterator[None]:
-    """Add a line on what is done inside."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    yield
-    rows.append(row(*words, time.perf_counter() - wall, time.process_time() - cpu))
-
-
 def growth(folder: Path, number: int, strategies: Iterable[str]) -> list[dict[str, Any]]:
     """Replaying a record into loop and strategy, and one more trial after it."""
     rows: list[dict[str, Any]] = []
@@ -331,9 +322,11 @@ def study(folder: Path, number: int) -> list[dict[str, Any]]:
     from automed.training.recipes import saved
 
     rows: list[dict[str, Any]] = []
-    with timed(rows, "study", "synthetic", number, "open"):
-        record = Record.open(folder)
-        kept = list(record.rows())
+    wall, cpu = time.perf_counter(), time.process_time()
+    record = Record.open(folder)
+    assert len(list(record.rows())) == number
+    opened = time.perf_counter() - wall, time.process_time() - cpu
+    rows.append(row("study", "synthetic", number, "open", *opened))
     job = Job(task=TASK.changed(baselines=()), data="phantom:lung-ct?patients=30")
     parts = open_parts(source(job))
     steps: list[tuple[float, float, str]] = []
@@ -359,11 +352,11 @@ def study(folder: Path, number: int) -> list[dict[str, Any]]:
     step("end")
     exporting = next(s for s in steps if s[2].startswith("exporting"))
     judging = next(s for s in steps if s[2].startswith("opening"))
-    between = [judging[k] - exporting[k] for k in (0, 1)]
-    whole = [steps[-1][k] - steps[0][k] - between[k] for k in (0, 1)]
-    rows.append(row("study", "synthetic", number, "report", *whole))
-    rows.append(row("study", "synthetic", number, "export and time finalists", *between))
-    assert len(kept) == number
+    exported = judging[0] - exporting[0], judging[1] - exporting[1]
+    wall, cpu = steps[-1][0] - steps[0][0], steps[-1][1] - steps[0][1]
+    told = wall - exported[0], cpu - exported[1]
+    rows.append(row("study", "synthetic", number, "report", *told))
+    rows.append(row("study", "synthetic", number, "export and time finalists", *exported))
     return rows
 
 
