@@ -73,7 +73,7 @@ def near_front(
     near = [
         i
         for i, row in enumerate(hopeful)
-        if not any((other <= row).all() and (other < row).any() for other in losses)
+        if not ((losses <= row).all(axis=1) & (losses < row).any(axis=1)).any()
     ]
     if len(near) > MOST:
         from_best = sorted(near, key=lambda i: losses[i, 0])

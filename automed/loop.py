@@ -107,6 +107,8 @@ class _State:
         self.strategy, self.record, self.space = strategy, record, space
         self.key, self.budget, self.watch = key, budget, watch
         self.known: dict[str, tuple[Trial, Outcome]] = {}
+        self.unsettled: set[str] = set()
+        self.begun: set[str] = set()
         self.running: dict[str, Trial] = {}
         self.waiting: dict[str, list[Trial]] = {}
         self.baselines: Iterator[Trial] = iter(())
@@ -116,7 +118,7 @@ class _State:
     def replay(self, baselines: Iterable[Trial], starts: Iterable[Trial]) -> None:
         """Rebuild the strategy from the record, and leave out what that holds already."""
         for trial, outcome in self.record.rows():
-            self.known[self.key(trial)] = trial, outcome
+            self._keep(self.key(trial), trial, outcome)
             self.strategy.tell(trial, outcome)
         done = {trial.name for trial, _ in self.record.baselines()}
         self.baselines = (b for b in baselines if b.name not in done)
@@ -130,8 +132,8 @@ class _State:
             for baseline in self.baselines:
                 self.watch.started(baseline)
                 return baseline
-            new = len(self.known.keys() | self.running.keys())
-            trial = self._proposed() if self._affordable(new) else None
+            is_new_affordable = len(self.begun) < self.budget.trials
+            trial = self._proposed() if is_new_affordable or self.unsettled else None
             if trial is None:
                 return None
             key = self.key(trial)
@@ -146,10 +148,11 @@ class _State:
                 trial = replace(
                     first, epochs=trial.epochs, previous=self._resumable(first, outcome)
                 )
-            elif new >= self.budget.trials:
+            elif not is_new_affordable:
                 return None
             else:
                 trial = replace(trial, name=f"{trial.family}-{trial.number:03d}")
+            self.begun.add(key)
             self.running[key] = trial
             self.watch.started(trial)
             return trial
@@ -161,7 +164,7 @@ class _State:
         if trial.origin != BASELINE:
             key = self.key(trial)
             self.running.pop(key)
-            self.known[key] = replace(trial, previous=None), replace(outcome, checkpoint=None)
+            self._keep(key, replace(trial, previous=None), replace(outcome, checkpoint=None))
             for asked in (trial, *self.waiting.pop(key, ())):
                 self.strategy.tell(asked, outcome)
         self.watch.ended(trial, outcome)
@@ -172,9 +175,10 @@ class _State:
             return start
         return self.strategy.ask()
 
-    def _affordable(self, new: int) -> bool:
-        """New architectures fit the budget, or started ones may still want to go on."""
-        return new < self.budget.trials or any(not o.settled for _, o in self.known.values())
+    def _keep(self, key: str, trial: Trial, outcome: Outcome) -> None:
+        self.begun.add(key)
+        self.known[key] = trial, outcome
+        (self.unsettled.discard if outcome.settled else self.unsettled.add)(key)
 
     def _resumable(self, trial: Trial, outcome: Outcome) -> Outcome:
         if outcome.epochs == 0:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -11,12 +12,12 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
-from sqlalchemy import URL
 
 from automed import files
 from automed.errors import RunError
 from automed.space import Space
 from automed.strategies.optuna_samplers import distribution
+from automed.study_file import StudyFile
 from automed.task import Direction
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
@@ -34,10 +35,10 @@ class Record:
     outcome holds beyond Optuna's own fields lies in user attributes. Only the driver writes.
     """
 
-    def __init__(self, study: optuna.Study, folder: Path) -> None:
+    def __init__(self, study: StudyFile, folder: Path) -> None:
         self._study, self._folder = study, folder
         self._numbers: dict[int, int] = {
-            t.user_attrs["number"]: t.number for t in study.get_trials(deepcopy=False)
+            asked: number for number, asked in study.each("number").items()
         }
 
     @classmethod
@@ -68,15 +69,8 @@ class Record:
             ) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         scratch = folder / f"{STUDY_FILE}.{os.getpid()}.tmp"  # a reader never meets half a schema
-        storage = optuna.storages.RDBStorage(_url(scratch))
-        study = optuna.create_study(
-            study_name=name, storage=storage, directions=list(objectives.values())
-        )
-        with warnings.catch_warnings(action="ignore"):  # "experimental", since Optuna 3.2
-            study.set_metric_names(list(objectives))
-        study.set_user_attr(_SETTINGS, json.dumps(settings))
-        storage.remove_session()
-        storage.engine.dispose()
+        with warnings.catch_warnings(action="ignore"):  # "experimental": names of objectives
+            StudyFile.create(scratch, name, objectives, {_SETTINGS: json.dumps(settings)})
         scratch.replace(folder / STUDY_FILE)
         return cls.open(folder)
 
@@ -89,18 +83,17 @@ class Record:
         """
         if not (folder / STUDY_FILE).is_file():
             raise RunError(f"{folder} is no run folder: it holds no {STUDY_FILE}")
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
-            study = optuna.load_study(study_name=None, storage=_url(folder / STUDY_FILE))
-            study.user_attrs[_SETTINGS]
-        except Exception as error:
+            study = StudyFile(folder / STUDY_FILE)
+            study.attributes[_SETTINGS]
+            return cls(study, folder)
+        except (sqlite3.Error, KeyError) as error:
             raise RunError(f"{folder} is no run folder: {STUDY_FILE} cannot be read") from error
-        return cls(study, folder)
 
     @property
     def settings(self) -> dict[str, Any]:
         """What `create` was given."""
-        settings: dict[str, Any] = json.loads(self._study.user_attrs[_SETTINGS])
+        settings: dict[str, Any] = json.loads(self._study.attributes[_SETTINGS])
         return settings
 
     def write(self, trial: Trial, outcome: Outcome, space: Space) -> None:
@@ -110,7 +103,7 @@ class Record:
         if trial.origin == BASELINE:
             facts = {"family": trial.family, "point": dict(trial.point), "number": trial.number}
             facts |= {"epochs_asked": trial.epochs, "outcome": outcome.facts()}
-            self._study.set_user_attr(f"{_BASELINE}{trial.name}", json.dumps(facts))
+            self._study.set_attribute(f"{_BASELINE}{trial.name}", json.dumps(facts))
         elif trial.number in self._numbers:
             self._update(trial, outcome)
         else:
@@ -118,23 +111,22 @@ class Record:
 
     def rows(self) -> Iterator[tuple[Trial, Outcome]]:
         """Every trial of the search with its latest outcome, in the order of their numbers."""
-        frozen = self._study.get_trials(deepcopy=False)
-        for t in sorted(frozen, key=lambda t: int(t.user_attrs["number"])):
+        for row in sorted(self._study.rows(), key=lambda row: int(row.attributes["number"])):
             trial = Trial(
-                t.user_attrs["number"],
-                t.params["family"],
-                t.params,
-                t.user_attrs["epochs_asked"],
+                row.attributes["number"],
+                row.params["family"],
+                row.params,
+                row.attributes["epochs_asked"],
                 SEARCH,
-                t.user_attrs["name"],
+                row.attributes["name"],
             )
-            yield trial, Outcome(**_facts(t.user_attrs["outcome"]))
+            yield trial, Outcome(**_facts(row.attributes["outcome"]))
 
     def baselines(self) -> Iterator[tuple[Trial, Outcome]]:
         """Every baseline with its outcome, in the order of their numbers."""
         kept = {
             key.removeprefix(_BASELINE): json.loads(text)
-            for key, text in self._study.user_attrs.items()
+            for key, text in self._study.attributes.items()
             if key.startswith(_BASELINE)
         }
         for name, facts in sorted(kept.items(), key=lambda item: int(item[1]["number"])):
@@ -161,8 +153,7 @@ class Record:
 
     def close(self) -> None:
         """Mark what is still paused as pruned: nobody will continue it."""
-        for t in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._study.tell(t.number, state=TrialState.PRUNED)
+        self._study.close()
 
     def _checkpoint(self, trial: Trial) -> Path:
         return self._folder / _CHECKPOINTS / f"{trial.name}.pt"
@@ -192,22 +183,19 @@ class Record:
         )
         for limit, violation in outcome.violations.items():
             frozen.set_constraint(limit, violation)
-        self._study.add_trial(frozen)
-        self._numbers[trial.number] = len(self._numbers)
+        self._numbers[trial.number] = self._study.add(frozen)
 
     def _update(self, trial: Trial, outcome: Outcome) -> None:
-        number = self._numbers[trial.number]
-        live = optuna.trial.Trial(self._study, self._study.trials[number]._trial_id)
-        live.set_user_attr("outcome", json.dumps(outcome.facts()))
-        live.set_user_attr("epochs_asked", trial.epochs)
         state = _state(outcome)
-        if state == TrialState.COMPLETE:
-            self._study.tell(number, self._values(outcome))
-        elif state != TrialState.RUNNING:
-            self._study.tell(number, state=state)
+        self._study.update(
+            self._numbers[trial.number],
+            state,
+            self._values(outcome) if state == TrialState.COMPLETE else (),
+            {"outcome": json.dumps(outcome.facts()), "epochs_asked": trial.epochs},
+        )
 
     def _values(self, outcome: Outcome) -> list[float]:
-        return [outcome.value(name) for name in self._study.metric_names or ()]
+        return [outcome.value(name) for name in self._study.objectives]
 
 
 def require_free(folder: Path) -> None:
@@ -236,7 +224,3 @@ def _state(outcome: Outcome) -> TrialState:
 def _facts(text: str | Mapping[str, Any]) -> dict[str, Any]:
     facts = dict(json.loads(text) if isinstance(text, str) else text)
     return facts | {"curve": tuple(facts["curve"])}
-
-
-def _url(path: Path) -> str:
-    return URL.create("sqlite", database=str(path)).render_as_string()

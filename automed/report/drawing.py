@@ -3,6 +3,7 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import plotly.graph_objects as go
@@ -36,6 +37,9 @@ GRID: Mapping[str, Any] = {
     "minor": {"ticks": ""},
 }
 
+MAX_TRIALS = 500
+"""What a figure draws of those that are not on the front: one draws each up to 24 times."""
+
 Trial = Mapping[str, Any]
 
 
@@ -48,6 +52,19 @@ def palette(results: Results) -> dict[str, str]:
 def searched(results: Results) -> list[Trial]:
     """The trials of the search, without the baselines'."""
     return [t for t in results.trials if t["origin"] == "search"]
+
+
+def thinned(results: Results) -> Results:
+    """The results with no more trials than a browser draws at ease.
+
+    The baselines and the front stay, the others are thinned evenly.
+    """
+    front = {m.trial for m in results.front}
+    others = [t["number"] for t in searched(results) if t["number"] not in front]
+    num = min(MAX_TRIALS, len(others))
+    shown = front | {others[i * len(others) // num] for i in range(num)}
+    kept = (t for t in results.trials if t["origin"] != "search" or t["number"] in shown)
+    return replace(results, trials=tuple(kept))
 
 
 def timed(costs: Mapping[str, float]) -> bool:
@@ -87,8 +104,8 @@ def group(name: str) -> dict[str, str]:
     return {"name": html.escape(name), "legendgroup": name}
 
 
-def hover(texts: Sequence[str]) -> dict[str, Any]:
-    """The text under the pointer, one for each point of a trace."""
+def hover(texts: str | Sequence[str]) -> dict[str, Any]:
+    """The text under the pointer, of a whole trace or of each of its points."""
     return {"text": texts, "hovertemplate": "%{text}<extra></extra>"}
 
 

@@ -118,7 +118,7 @@ def curves(results: Results) -> go.Figure:
                 "dash": "solid" if sought else "dot",
             },
             opacity=1.0 if on_front else 0.4 if sought else 0.75,
-            **hover([trial_text(trial, score)] * len(points)),
+            **hover(trial_text(trial, score)),
             **group(trial["family"] if sought else "baselines"),
         )
     last = max(max(trace.x) for trace in figure.data)

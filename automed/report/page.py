@@ -55,6 +55,7 @@ def _page(results: Results) -> str:
     }
     chosen = next((m for m in results.models if m.name == results.chosen), None)
     states = Counter(t["state"] for t in results.trials)
+    drawn = drawing.thinned(results)
     broken = [t for t in results.trials if t["state"] in ("failed", "infeasible")]
     return environment.get_template("page.html").render(
         r=results,
@@ -65,11 +66,12 @@ def _page(results: Results) -> str:
         if chosen
         else {},
         metrics=_metrics(results),
-        palette=drawing.palette(results),
+        palette=drawing.palette(drawn),
         baseline_colour=drawing.BASELINE_COLOUR,
         truth_colour=examples.TRUTH,
         answer_colour=examples.ANSWER,
-        figures={name: _inline(draw(results), f"figure-{name}") for name, draw in FIGURES.items()},
+        figures={name: _inline(draw(drawn), f"figure-{name}") for name, draw in FIGURES.items()},
+        num_drawn=len(drawn.trials),
         states=[(s, states[s]) for s in dict.fromkeys((*STATES, *sorted(states))) if states[s]],
         broken=broken[:MAX_REASONS],
         num_broken=len(broken),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -213,8 +213,13 @@ class Results:
         return pd.DataFrame(rows)
 
     def save(self, path: Path) -> None:
-        """Write JSON."""
-        files.replace(path, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
+        """Write JSON, a line a field."""
+        told = {f.name: getattr(self, f.name) for f in fields(self)}
+        lines = (
+            f"{json.dumps(name)}: {json.dumps(value, default=asdict, allow_nan=False)}"
+            for name, value in told.items()
+        )
+        files.replace(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
     @classmethod
     def load(cls, path: Path) -> "Results":

@@ -106,18 +106,32 @@ class OptunaStrategy:
         self._next = max(self._next, trial.number + 1)
         if outcome.failure is None and outcome.feasible and not outcome.finished:
             return
-        asked = self._pending.pop(trial.number, None) or self._enqueued(trial)
-        if outcome.failure is not None:
-            self._study.tell(asked, state=optuna.trial.TrialState.FAIL)
-            return
+        state, values = optuna.trial.TrialState.FAIL, None
+        if outcome.failure is None:
+            state = optuna.trial.TrialState.COMPLETE
+            values = [self._value(name, outcome) for name in self._objectives]
+        told = self._pending.pop(trial.number, None) or self._past(trial, state, values)
         for limit, violation in outcome.violations.items():
-            asked.set_constraint(limit, violation)
+            told.set_constraint(limit, violation)
+        if isinstance(told, optuna.trial.FrozenTrial):
+            self._study.add_trial(told)
+            return
         with warnings.catch_warnings(action="ignore"):
-            self._study.tell(asked, [self._value(name, outcome) for name in self._objectives])
+            self._study.tell(told, values, state)
 
-    def _enqueued(self, trial: Trial) -> "optuna.trial.Trial":
-        self._study.enqueue_trial(dict(trial.point))
-        return self._study.ask(self._distributions)
+    def _past(
+        self, trial: Trial, state: "optuna.trial.TrialState", values: list[float] | None
+    ) -> "optuna.trial.FrozenTrial":
+        """A trial that was never asked for, as a study takes it from elsewhere."""
+        import optuna
+
+        known = {name: d for name, d in self._distributions.items() if name in trial.point}
+        return optuna.trial.create_trial(
+            state=state,
+            values=values,
+            params={name: trial.point[name] for name in known},
+            distributions=known,
+        )
 
     def _value(self, name: str, outcome: Outcome) -> float:
         try:

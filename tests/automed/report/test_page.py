@@ -1,12 +1,13 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from plotly.offline import get_plotlyjs
 
-from automed.report import page
+from automed.report import drawing, page
 from automed.report.results import Results
 
 FETCHING = {"src", "href", "data", "action", "poster", "srcset", "background"}
@@ -200,3 +201,23 @@ def test_reasons_are_limited(results: Results, tmp_path: Path) -> None:
     text = Reader(written(replace(results, models=(), trials=many), tmp_path)).text
     assert text.count("lost-") == page.MAX_REASONS
     assert "The first 20 of 50" in text
+
+
+def test_a_long_search_is_drawn_in_part_and_every_figure_says_so(
+    results: Results, source: str, tmp_path: Path
+) -> None:
+    one = next(t for t in results.trials if t["origin"] == "search" and t["scores"])
+    more = [dict(one) | {"number": i, "name": f"more-{i:04d}"} for i in range(1000, 3000)]
+    many = replace(results, trials=(*results.trials, *more))
+    drawn = drawing.thinned(many)
+    front, others = len(results.front), drawing.MAX_TRIALS
+    assert len(drawn.trials) == len(results.baselines) + front + others
+    assert {m.trial for m in results.front} <= {t["number"] for t in drawn.trials}
+    numbers = [t["number"] for t in drawn.trials if t["number"] >= 1000]
+    assert max(b - a for a, b in pairwise(numbers)) <= 5
+    told = f"Drawn are {len(drawn.trials)} of {len(many.trials)} trials"
+    text = Reader(written(many, tmp_path)).text
+    assert text.count(told) == 4
+    assert f"What became of the {len(many.trials)} trials" in text
+    assert "Drawn are" not in Reader(source).text
+    assert drawing.thinned(results) == results
