@@ -24,7 +24,7 @@ ROWS: dict[str, dict[str, str]] = {
     },
     "executor": {
         "local": "automed.executors.local",
-        "ray": "automed.executors.ray_actors",
+        "ray": "automed.executors.ray_tune",
     },
     "exporter": {"onnx": "automed.exporters.onnx_file"},
     "problem": {
