@@ -267,7 +267,8 @@ def _acknowledged(watch: Watch) -> Iterator[None]:
 
     def answer(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, usual)
-        with suppress(RuntimeError):  # it came while a line was being written
+        # it came while a line was being written, or what writes lines was being imported
+        with suppress(RuntimeError, ImportError):
             watch.step("interrupted: stopping the workers, then exporting what is trained")
         signal.default_int_handler(number, frame)
 
