@@ -1,6 +1,6 @@
 """The models worth shipping: exported, verified, scored from the artefact, timed together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -59,7 +59,7 @@ class Finalist:
 
 
 def near_front(
-    rows: Sequence[tuple[Trial, Outcome]], objectives: Mapping[str, str]
+    rows: Iterable[tuple[Trial, Outcome]], objectives: Mapping[str, str]
 ) -> list[tuple[Trial, Outcome]]:
     """Complete trials on the front, or so near that another timing may put them there."""
     done = [(t, o) for t, o in rows if o.state == "complete"]
@@ -85,7 +85,7 @@ def exported(
     job: Job,
     train: Dataset,
     val: Dataset,
-    trials: Sequence[tuple[Trial, Outcome]],
+    trials: Iterable[tuple[Trial, Outcome]],
     weights: Callable[[Trial], bytes],
     metadata: Mapping[str, str],
     step: Callable[[str], None],
@@ -141,7 +141,7 @@ def trained_network(job: Job, sample: SampleSpec, trial: Trial, checkpoint: byte
 
 
 def final_front(
-    finalists: Sequence[Finalist],
+    finalists: Iterable[Finalist],
     scores: Mapping[str, float],
     latencies: Mapping[str, float],
     objectives: Mapping[str, str],

@@ -46,7 +46,7 @@ class Row:
         keys: Roles of the file's arrays or columns.
         problem: What is learnt.
         score: What is compared.
-        floor: What to beat on the same folds: a classical baseline, or of PER_SAMPLE or RIVALS.
+        floor: What to beat on the same folds: a classical baseline, or of PER_SAMPLE or NETWORKS.
         beside: More of these, whose scores are told beside it.
         also: More metrics that are told of the model.
         folds: Number of folds by patient; 0 takes one train, val and test, delivered or cut.
@@ -230,7 +230,7 @@ WHOLE_EPOCHS = 10
 """Of a whole training with all labels; with fewer of them more, by the root of their share."""
 PER_SAMPLE = {"iterative-affine": iterative_affine, "nodule-area": nodule_area}
 """Floors that learn nothing and answer the test samples as they are."""
-RIVALS = {"monai-unet": monai_unet}
+NETWORKS = {"monai-unet": monai_unet}
 """Networks of others, trained as the row's own."""
 RIVAL = {"width": 16, "stages": 4, "depth": 1, "stem": "full"}
 """The convolutional network, of the size of the default DC-ELM's features, that it races."""
@@ -314,9 +314,9 @@ def answered(row: Row, floor: str, learn: Dataset, stop: Dataset, test: Dataset)
     """What a floor that was fitted to some samples says of others."""
     if floor in PER_SAMPLE:
         return PER_SAMPLE[floor](test)
-    if floor in RIVALS:
+    if floor in NETWORKS:
         torch.manual_seed(0)
-        network = RIVALS[floor](learn.sample)
+        network = NETWORKS[floor](learn.sample)
         return outputs(fitted(row, network, "gradient", learn, stop), test.given)
     return outputs(
         registry.part("exporter", "onnx").load(baselines.fit(floor, learn, 0)), test.given

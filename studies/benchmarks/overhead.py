@@ -284,10 +284,8 @@ def plain_tune(folder: Path, *, reuse: bool) -> Callable[[Clock, int], None]:
 
 def synthetic(folder: Path, number: int) -> None:
     """A record of so many made-up trials, without checkpoints."""
-    record, strategy = (
-        Record.create(folder, "synthetic", TASK.objectives, {}),
-        strategy_of("random"),
-    )
+    record = Record.create(folder, "synthetic", TASK.objectives, {})
+    strategy = strategy_of("random")
     evaluate = Stub(checkpoint_bytes=0)
     for _ in range(number):
         trial = strategy.ask()
