@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from automed.errors import SpaceError, TaskError, UnknownNameError
+from automed.errors import SpaceError, StrategyError, TaskError, UnknownNameError
 from automed.family import Family
 from automed.sample import SampleSpec
-from automed.space import Parameter, joint
+from automed.space import Joint, joint
 from automed.task import Task
 
 # One row per library, target, problem, recipe or data format; a third party adds rows through an
@@ -20,6 +20,7 @@ from automed.task import Task
 ROWS: dict[str, dict[str, str]] = {
     "strategy": {
         "random": "automed.strategies.random_search",
+        "nni": "automed.strategies.nni_tuners",
         "optuna": "automed.strategies.optuna_samplers",
     },
     "executor": {
@@ -98,8 +99,13 @@ def part(kind: str, name: str) -> ModuleType:
 
     Raises:
         UnknownNameError: Nothing answers to that name.
+        StrategyError: It is known, and known not to work here.
     """
-    stem = name.partition(":")[0] if kind == "strategy" else name
+    stem, _, algorithm = name.partition(":") if kind == "strategy" else (name, "", "")
+    if algorithm and stem in places(kind):
+        refused = getattr(importlib.import_module(places(kind)[stem]), "REFUSED", {})
+        if algorithm in refused:
+            raise StrategyError(f"{kind} {name} cannot be used: {refused[algorithm]}")
     if kind == "strategy" and name not in names(kind):
         raise UnknownNameError(kind, name, names(kind))
     if stem not in places(kind):
@@ -187,7 +193,7 @@ def require_answering(task: Task) -> None:
             )
 
 
-def space(families: tuple[str, ...], problem: str, dims: int | None = None) -> dict[str, Parameter]:
+def space(families: tuple[str, ...], problem: str, dims: int | None = None) -> Joint:
     """The joint space of some families, see `Family.space`.
 
     Raises:

@@ -111,7 +111,7 @@ class Session:
             self._space,
             task.objectives,
             epochs=task.budget.epochs,
-            seed=plan.seed + 1000 * known,  # a resumed search must not draw the same again
+            seed=plan.seed,
             first=len(starts),
         )
         resources = Resources(

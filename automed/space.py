@@ -1,5 +1,6 @@
 """What a parameter may be: the words a family uses to declare its search space."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
@@ -24,6 +25,10 @@ class Choice:
 
     def __contains__(self, value: object) -> bool:
         return any(value == o and type(value) is type(o) for o in self.options)
+
+    def position(self, value: Value) -> int:
+        """Where an option stands; StopIteration if it is none."""
+        return next(i for i, o in enumerate(self.options) if o == value and type(o) is type(value))
 
     @property
     def ends(self) -> tuple[Value, Value]:
@@ -73,6 +78,18 @@ class Real:
 Parameter = Choice | Integer | Real
 Space = Mapping[str, Parameter]
 Point = Mapping[str, Value]
+
+
+class Joint(dict[str, Parameter]):
+    """The space of several families, which remembers what only one of them declares.
+
+    Attributes:
+        own: Family to the names that no other family reads; empty where only one competes.
+    """
+
+    def __init__(self, parameters: Space, own: Mapping[str, tuple[str, ...]]) -> None:
+        super().__init__(parameters)
+        self.own = own
 
 
 def choice(*options: T, default: T | None = None, dims: tuple[int, ...] = ()) -> T:
@@ -140,7 +157,7 @@ def gather(config: Point) -> dict[str, Any]:
     return values
 
 
-def joint(spaces: Mapping[str, Space]) -> dict[str, Parameter]:
+def joint(spaces: Mapping[str, Space]) -> Joint:
     """One space over several families: `family`, then every parameter of each.
 
     Families that share a name share the parameter, so a sampler learns about it from all of them.
@@ -157,7 +174,9 @@ def joint(spaces: Mapping[str, Space]) -> dict[str, Parameter]:
                     f"{family} declares {name} as {parameter}, another family as {together[name]}; "
                     "a shared name must mean one parameter: rename one of them"
                 )
-    return together
+    shared = Counter(name for space in spaces.values() for name in space)
+    own = {f: tuple(n for n in space if shared[n] == 1) for f, space in spaces.items()}
+    return Joint(together, own if len(spaces) > 1 else {})
 
 
 def _index(name: str) -> int:

@@ -42,6 +42,8 @@ class Maker(Protocol):
             space: The joint space.
             objectives: Objective name to "maximize" or "minimize".
             epochs: Full fidelity.
-            seed: Of its random numbers.
+            seed: Of its random numbers, the same when a search is resumed. What is drawn for a
+                trial should depend on it, the trial's number and what was told, so that a strategy
+                rebuilt from the record goes on as the first would have.
             first: Number of the first trial it asks; the search's starting points come before.
         """
