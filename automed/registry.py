@@ -23,6 +23,11 @@ ROWS: dict[str, dict[str, str]] = {
         "nni": "automed.strategies.nni_tuners",
         "optuna": "automed.strategies.optuna_samplers",
     },
+    "stopping": {
+        "none": "automed.strategies.stopping.none",
+        "halving": "automed.strategies.stopping.halving",
+        "nni": "automed.strategies.stopping.nni_assessors",
+    },
     "executor": {
         "local": "automed.executors.local",
         "ray": "automed.executors.ray_tune",
@@ -57,6 +62,8 @@ ROWS: dict[str, dict[str, str]] = {
     },
 }
 KINDS = ("task", "family", *ROWS)
+LIBRARIES = ("strategy", "stopping")
+"""Kinds of which one module may offer several, as library:algorithm."""
 _FAMILIES = "automed.search_spaces"
 _TASKS = "automed.studies"
 
@@ -84,8 +91,8 @@ def places(kind: str) -> dict[str, str]:
 
 
 def names(kind: str) -> list[str]:
-    """Every name of a kind; strategies of a library as library:algorithm."""
-    if kind != "strategy":
+    """Every name of a kind; those of a library as library:algorithm."""
+    if kind not in LIBRARIES:
         return list(places(kind))
     every = []
     for library, place in places(kind).items():
@@ -95,18 +102,18 @@ def names(kind: str) -> list[str]:
 
 
 def part(kind: str, name: str) -> ModuleType:
-    """The module behind a name; for a strategy library:algorithm, the library's.
+    """The module behind a name; for library:algorithm the library's.
 
     Raises:
         UnknownNameError: Nothing answers to that name.
         StrategyError: It is known, and known not to work here.
     """
-    stem, _, algorithm = name.partition(":") if kind == "strategy" else (name, "", "")
+    stem, _, algorithm = name.partition(":") if kind in LIBRARIES else (name, "", "")
     if algorithm and stem in places(kind):
         refused = getattr(importlib.import_module(places(kind)[stem]), "REFUSED", {})
         if algorithm in refused:
             raise StrategyError(f"{kind} {name} cannot be used: {refused[algorithm]}")
-    if kind == "strategy" and name not in names(kind):
+    if kind in LIBRARIES and name not in names(kind):
         raise UnknownNameError(kind, name, names(kind))
     if stem not in places(kind):
         raise UnknownNameError(kind, name, places(kind))

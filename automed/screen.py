@@ -55,7 +55,7 @@ class Screen:
         self._known = 0
         self._values: list[list[float]] = []
         self._counts = {"complete": 0, "infeasible": 0, "failed": 0}
-        self._seconds: list[float] = []
+        self._begun, self._seconds = 0, 0.0
         self._best = ""
         self._plan: Plan | None = None
 
@@ -85,6 +85,8 @@ class Screen:
             f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
             f"{plan.strategy}, {plan.num_workers} workers ({plan.executor}), seed {plan.seed}"
         )
+        if plan.stopping != "none":
+            facts.append(f"stopped early by: {plan.stopping}")
         for name, bound in plan.task.limits.items():
             whose = "" if name in plan.own_limits else " (the task's default)"
             facts.append(f"limit: {name} at most {cost_text(name, bound)}{whose}")
@@ -116,10 +118,12 @@ class Screen:
         assert self._plan is not None
         task = self._plan.task
         if trial.origin != BASELINE:
-            self._seconds.append(time.monotonic() - begun)
+            self._seconds += time.monotonic() - begun
+            if trial.previous is None:
+                self._begun += 1
+                self._progress.advance(self._bar)
             if outcome.state in self._counts:
                 self._counts[outcome.state] += 1
-                self._progress.advance(self._bar)
             if outcome.state == "complete":
                 self._values.append([outcome.value(name) for name in task.objectives])
                 seen = [row[list(task.objectives).index(task.score)] for row in self._values]
@@ -164,13 +168,13 @@ class Screen:
     @property
     def _done(self) -> int:
         """Trials with an outcome, those of an interrupted run too."""
-        return self._known + sum(self._counts.values())
+        return self._known + self._begun
 
     def _eta(self) -> str:
-        if self._plan is None or not self._seconds:
+        if self._plan is None or not self._begun:
             return ""
         left = self._plan.task.budget.trials - self._done
-        seconds = left * sum(self._seconds) / len(self._seconds) / self._plan.num_workers
+        seconds = left * self._seconds / self._begun / self._plan.num_workers
         return f"about {seconds // 60:.0f} min {seconds % 60:02.0f} s left" if left else "done"
 
     def _line(self, trial: Trial, outcome: Outcome) -> str:

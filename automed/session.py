@@ -16,6 +16,7 @@ from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
+from automed.strategies.staged import Staged
 from automed.task import COSTS
 from automed.trial import BASELINE, Outcome, Trial
 
@@ -58,6 +59,10 @@ class Session:
         self._plan, self._watch = plan, watch
         task = plan.task  # first what is quick to refuse, last what imports PyTorch
         self._maker = registry.part("strategy", plan.strategy)
+        rules = registry.part("stopping", plan.stopping)
+        self._rule = rules.make(
+            plan.stopping.partition(":")[2], task.objectives, epochs=task.budget.epochs
+        )
         self._executors = registry.part("executor", plan.executor)
         registry.part("exporter", plan.exporter)
         problem = registry.part("problem", task.problem).PROBLEM
@@ -106,7 +111,7 @@ class Session:
         known = sum(1 for _ in record.rows())
         self._watch.opened(plan, self._parts, folder, known)
         starts = self._starts()
-        strategy = self._maker.make(
+        sampler = self._maker.make(
             plan.strategy.partition(":")[2],
             self._space,
             task.objectives,
@@ -119,7 +124,9 @@ class Session:
         )
         with _acknowledged(self._watch):
             complete = loop.run(
-                strategy=strategy,
+                strategy=Staged(sampler, self._rule, epochs=task.budget.epochs)
+                if self._rule.rungs
+                else sampler,
                 executor=self._executors.make(resources),
                 evaluate=Evaluate(self._job),
                 record=record,
@@ -249,7 +256,7 @@ class Session:
             (
                 "strategy",
                 f"{plan.strategy}, {plan.task.budget.trials} trials of at most "
-                f"{plan.task.budget.epochs} epochs",
+                f"{plan.task.budget.epochs} epochs, stopping rule: {plan.stopping}",
             ),
             ("seed", str(plan.seed)),
             ("search time", f"{minutes:.1f} min"),

@@ -22,13 +22,13 @@ class Row(NamedTuple):
     summary: str
 
 
-# Start-up phases are sized for searches of tens of trials, as in optuna_samplers.
+# A population is sized for searches of tens of trials, as in optuna_samplers; all else is NNI's.
 ALGORITHMS = {
     "tpe": Row(
         "tpe_tuner",
         "TpeTuner",
-        {"optimize_mode": "minimize", "tpe_args": {"n_startup_jobs": 8}},
-        "NNI's Parzen estimators, a parameter at a time; several objectives as one.",
+        {"optimize_mode": "minimize"},
+        "NNI's Parzen estimators, a parameter at a time, after 20 random trials.",
     ),
     "evolution": Row(
         "evolution_tuner",
@@ -78,6 +78,9 @@ def make(
 class NniStrategy:
     """One tuner; several objectives reach it as one loss, see `Scalarisation`.
 
+    Every trial is asked for a trade-off of its own, and before it is, all that the tuner knows is
+    judged anew by that trade-off.
+
     What only one family declares is searched under that family's branch of NNI's nested space; in
     a point of another family it stands at its first value, and is ignored. Options are searched by
     their position. Random numbers come from the seed and the trial's number, so that a strategy
@@ -102,11 +105,13 @@ class NniStrategy:
         self._scalarisation = Scalarisation(objectives)
         self._next = first
         self._pending: set[int] = set()
+        self._learnt: dict[int, Mapping[Any, float]] = {}
         self._tuner = self._made(ALGORITHMS[algorithm])
 
     def ask(self) -> Trial | None:
         """The tuner's next point, or None when it has none left or waits to be told."""
         if not self._waits():
+            self._judge_anew(self._next)
             with self._drawing(f"ask {self._next}"):
                 config = self._generated(self._next)
             if config is not None:
@@ -127,8 +132,8 @@ class NniStrategy:
         works = outcome.failure is None
         with self._drawing(f"tell {trial.number}"):
             if works:
-                loss = self._scalarisation.loss(trial.number, outcome)
-                self._tuner.receive_trial_result(trial.number, self._config(trial.point), loss)
+                self._scalarisation.see(trial.number, outcome)
+                self._learn(trial)
             self._tuner.trial_end(trial.number, works)
 
     def _made(self, row: Row) -> Any:
@@ -188,6 +193,7 @@ class NniStrategy:
         tuner, config = self._tuner, self._config(trial.point)
         if hasattr(tuner, "running_trials"):  # evolution
             if trial.number not in self._pending and not self._waits():
+                self._judge_anew(trial.number)
                 with self._drawing(f"ask {trial.number}"):
                     self._generated(trial.number)  # whose place this one takes
             tuner.running_trials[trial.number] = _evolution_individual(self._indexed(config))
@@ -198,6 +204,30 @@ class NniStrategy:
             tuner.dedup.add_history(formatted)
             if hasattr(tuner, "_running_params"):  # tpe
                 tuner._running_params[trial.number] = formatted
+
+    def _learn(self, trial: Trial) -> None:
+        """Tell the tuner that a trial has ended; what it is worth is judged at every ask."""
+        params = getattr(self._tuner, "_running_params", {}).get(trial.number)
+        self._tuner.receive_trial_result(trial.number, self._config(trial.point), 0.0)
+        if params is not None:
+            self._learnt[trial.number] = params
+        if hasattr(self._tuner, "population"):
+            self._tuner.population[-1].info = trial.number
+
+    def _judge_anew(self, number: int) -> None:
+        """Judge all that the tuner knows for the trade-off of the trial it is asked for."""
+        tuner, losses = self._tuner, self._scalarisation.losses(number)
+        for individual in getattr(tuner, "population", ()):
+            if individual.result is not None:
+                individual.result = -losses[individual.info]
+        if self._learnt:
+            from nni.algorithms.hpo.tpe_tuner import Record
+
+            tuner._history.clear()
+            for known, params in self._learnt.items():
+                for key, value in params.items():
+                    tuner._history[key].append(Record(value, losses[known]))
+            tuner.liar._best = min(losses.values())
 
     def _searched(self) -> dict[str, Any]:
         """The joint space in NNI's words."""

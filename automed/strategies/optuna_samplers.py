@@ -109,7 +109,8 @@ class OptunaStrategy:
     are equal; with the first one the study is told anew. A failed trial is told as failed.
 
     Random numbers come from the seed and the trial's number, so that a strategy rebuilt from the
-    record asks what the first would have asked.
+    record asks what the first would have asked. To a sampler that takes one objective a trial is
+    told by the trade-off of its own number, and stays as it was told.
     """
 
     def __init__(
@@ -179,12 +180,11 @@ class OptunaStrategy:
             return
         for limit, violation in outcome.violations.items():
             asked.set_constraint(limit, violation)
-        one = self._one
-        values = (
-            [self._value(name, outcome) for name in self._objectives]
-            if one is None
-            else [one.loss(trial.number, outcome)]
-        )
+        if self._one is None:
+            values = [self._value(name, outcome) for name in self._objectives]
+        else:
+            self._one.see(trial.number, outcome)
+            values = [self._one.losses(trial.number)[trial.number]]
         with warnings.catch_warnings(action="ignore"):
             self._study.tell(asked, values)
 

@@ -18,39 +18,40 @@ class Scalarisation:
 
     loss = max_m w_m z_m + 0.05 sum_m w_m z_m, where z_m in [0, 1] is objective m between the best
     (0) and the worst (1) seen so far, and w is a point of a low-discrepancy sequence on the weight
-    simplex that depends on the trial's number alone. So each trial is judged by the trade-off
-    that was its turn, and any trade-off has its turn. A loss stands as it was told: the first few
-    are drawn towards 0.5, since what is good is not known yet.
+    simplex that depends on a trial's number alone: each trial is asked for a trade-off of its own,
+    and any trade-off has its turn. An infeasible outcome is worse than every feasible one, by how
+    much it breaks the limits.
 
-    An infeasible outcome is worse than every feasible one, by how much it breaks the limits.
-
-    Source: Steuer and Choo 1983 (the loss); Knowles 2006, ParEGO (a weight a trial); Deb 2000
-    (feasible before infeasible).
+    Source: Steuer and Choo 1983 (the loss); Knowles 2006, ParEGO (a weight a trial, and all that
+    is known judged by it); Deb 2000 (feasible before infeasible).
     """
 
     def __init__(self, objectives: Mapping[str, Direction]) -> None:
         self._signs = {name: -1.0 if d == "maximize" else 1.0 for name, d in objectives.items()}
-        self._seen: list[list[float]] = []
+        self._seen: dict[int, list[float]] = {}
+        self._broken: dict[int, float] = {}
 
-    def loss(self, number: int, outcome: Outcome) -> float:
-        """The loss of a trial, which counts among those seen from now on.
-
-        Args:
-            number: The trial's number.
-            outcome: Finished or infeasible, not failed.
-        """
-        if not outcome.feasible:
+    def see(self, number: int, outcome: Outcome) -> None:
+        """Keep the outcome of a trial, finished or infeasible, not failed."""
+        if outcome.feasible:
+            self._seen[number] = [s * outcome.value(name) for name, s in self._signs.items()]
+        else:
             broken = sum(max(0.0, v) for v in outcome.violations.values())
-            return INFEASIBLE + min(broken, 1e6)
-        values = [sign * outcome.value(name) for name, sign in self._signs.items()]
-        self._seen.append(values)
-        trust = len(self._seen) / (len(self._seen) + 4)
-        places = [
-            0.5 + trust * (_place(v, column) - 0.5)
-            for v, column in zip(values, zip(*self._seen, strict=True), strict=True)
-        ]
-        parts = [w * z for w, z in zip(weights(number, len(places)), places, strict=True)]
-        return max(parts) + AUGMENTATION * sum(parts)
+            self._broken[number] = INFEASIBLE + min(broken, 1e6)
+
+    def losses(self, number: int) -> dict[int, float]:
+        """The loss of every trial kept, as judged for the trade-off of a trial's number."""
+        weight = weights(number, len(self._signs))
+        spans = [(min(column), max(column)) for column in zip(*self._seen.values(), strict=True)]
+        judged = dict(self._broken)
+        for trial, values in self._seen.items():
+            places = [
+                (v - low) / (high - low) if high > low else 0.5
+                for v, (low, high) in zip(values, spans, strict=True)
+            ]
+            parts = [w * z for w, z in zip(weight, places, strict=True)]
+            judged[trial] = max(parts) + AUGMENTATION * sum(parts)
+        return judged
 
 
 def weights(number: int, num_objectives: int) -> list[float]:
@@ -70,9 +71,3 @@ def _radical_inverse(number: int, base: int) -> float:
         place /= base
         value += digit * place
     return value
-
-
-def _place(value: float, seen: tuple[float, ...]) -> float:
-    """Where a value lies between the least (0) and the greatest (1) of those seen."""
-    low, high = min(seen), max(seen)
-    return (value - low) / (high - low) if high > low else 0.5

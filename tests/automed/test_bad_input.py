@@ -175,6 +175,8 @@ OPTIONS = {
     ("--family", "resnett"): "did you mean 'resnet'?",
     ("--strategy", "optuna:tpee"): "did you mean 'optuna:tpe'?",
     ("--strategy", "nsga2"): "did you mean 'optuna:nsga2'?",
+    ("--stopping", "halvin"): "did you mean 'halving'?",
+    ("--stopping", "nni"): "nni:medianstop",
     ("--strategy", "nni:gp"): "take optuna:gp",
     ("--strategy", "nni:bohb"): "take optuna:tpe --stopping halving",
     ("--objective", "acuracy", "--objective", "macs"): "did you mean 'accuracy'?",

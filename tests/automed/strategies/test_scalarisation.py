@@ -12,11 +12,15 @@ def outcome(auc: float, latency: float) -> Outcome:
     return Outcome(scores={"auc": auc}, costs={"latency_ms": latency}, finished=True)
 
 
-def seeing(*outcomes: Outcome) -> Scalarisation:
+def losses(number: int, *outcomes: Outcome) -> list[float]:
     made = Scalarisation({"auc": "maximize", "latency_ms": "minimize"})
-    for number, one in enumerate(outcomes):
-        made.loss(number, one)
-    return made
+    for trial, one in enumerate(outcomes):
+        made.see(trial, one)
+    judged = made.losses(number)
+    return [judged[trial] for trial in range(len(outcomes))]
+
+
+ENDS = outcome(0.5, 1.0), outcome(0.9, 5.0)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
@@ -35,25 +39,31 @@ def test_a_weight_depends_on_the_trial_alone() -> None:
 
 
 def test_whatever_the_weights_the_dominated_one_loses() -> None:
-    past = [outcome(0.5, 1.0), outcome(0.9, 5.0)]
     for number in range(20):
-        better = seeing(*past).loss(number, outcome(0.8, 2.0))
-        assert better < seeing(*past).loss(number, outcome(0.7, 2.0))
-        assert better < seeing(*past).loss(number, outcome(0.8, 3.0))
+        better, slower, worse = losses(
+            number, outcome(0.8, 2.0), outcome(0.8, 3.0), outcome(0.7, 2.0), *ENDS
+        )[:3]
+        assert better < slower
+        assert better < worse
 
 
 def test_each_trade_off_has_its_turn() -> None:
-    past = [outcome(0.5, 1.0), outcome(0.9, 5.0)]
-
-    def preferred(number: int) -> bool:
-        accurate, fast = outcome(0.85, 4.0), outcome(0.55, 1.2)
-        return seeing(*past).loss(number, accurate) < seeing(*past).loss(number, fast)
-
-    assert {preferred(number) for number in range(8)} == {True, False}
+    accurate_first = {
+        accurate < fast
+        for accurate, fast, *_ in (
+            losses(n, outcome(0.85, 4.0), outcome(0.55, 1.2), *ENDS) for n in range(8)
+        )
+    }
+    assert accurate_first == {True, False}
 
 
 def test_broken_limits_are_worse_than_anything_feasible() -> None:
-    past = [outcome(0.5, 1.0), outcome(0.9, 5.0)]
     little, much = (Outcome(violations={"latency_ms": v, "macs": -3.0}) for v in (0.1, 0.5))
-    worst = max(seeing(*past).loss(n, outcome(0.1, 50.0)) for n in range(20))
-    assert worst < INFEASIBLE < seeing(*past).loss(0, little) < seeing(*past).loss(0, much)
+    for number in range(20):
+        worst, a_little, a_lot = losses(number, outcome(0.1, 50.0), little, much, *ENDS)[:3]
+        assert worst < INFEASIBLE < a_little < a_lot
+
+
+def test_nothing_known_is_no_loss() -> None:
+    assert losses(3) == []
+    assert losses(3, ENDS[0]) == [pytest.approx(0.5 * (max(weights(3, 2)) + 0.05))]
