@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toy_search import InProcess, Log
 
-from automed import loop, registry
+from automed import api, loop, registry
 from automed.errors import StrategyError, UnknownNameError
 from automed.record import Record
 from automed.space import Choice, Integer, Space
@@ -218,3 +218,33 @@ def test_what_a_rule_cannot_judge_is_refused() -> None:
         rule("nni:curvefitting", {"mae": "minimize", "latency_ms": "minimize"})
     with pytest.raises(UnknownNameError, match="did you mean 'halving'"):
         rule("halvin")
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_real_search_stops_trainings_and_says_so(tmp_path: Path) -> None:
+    run = api.search(
+        data="phantom:lung-ct?patients=30&seed=1",
+        out=tmp_path / "run",
+        families=("vgg",),
+        trials=7,
+        epochs=3,
+        workers=1,
+        seed=3,
+        baselines=(),
+        strategy="random",
+        stopping="halving",
+        executor="inline",
+    )
+    trials = run.results.trials
+    stopped = [t for t in trials if t["state"] == "stopped"]
+    complete = [t for t in trials if t["state"] == "complete"]
+    assert stopped
+    assert complete
+    assert {t["epochs"] for t in complete} == {3}
+    assert {t["epochs"] for t in stopped} == {1}
+    mean = sum(t["seconds"]["train"] for t in complete) / len(complete)
+    assert sum(t["seconds"]["train"] for t in stopped) / len(stopped) < mean
+    assert "stopped" in (run.folder / "trials.csv").read_text()
+    page = (run.folder / "report.html").read_text()
+    assert f"<b>{len(stopped)}</b> stopped" in page
+    assert "stopping rule: halving" in page
