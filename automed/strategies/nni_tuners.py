@@ -47,15 +47,15 @@ ALGORITHMS = {
 
 _ONE_SEARCHER = "it starts and ends trials itself and cannot be asked; take optuna:tpe"
 REFUSED = {
-    "anneal": "its hyperopt 0.1.2 fails on numpy 2; take nni:tpe",
+    "anneal": "the hyperopt 0.1.2 it pins fails on numpy 2; take nni:tpe",
     "gp": "it starts SciPy's optimiser from a matrix, which SciPy refuses; take optuna:gp",
     "metis": "it starts SciPy's optimiser from a matrix, which SciPy refuses; take optuna:gp",
-    "smac": "its smac4nni is older than Python 3.11; take optuna:tpe",
-    "dngo": "its pybnn is not on PyPI for Python 3.11; take optuna:gp",
+    "smac": "it needs smac4nni, a fork that NNI does not install; take optuna:tpe",
+    "dngo": "it needs pybnn, which NNI does not install; take optuna:gp",
     "bohb": f"{_ONE_SEARCHER} --stopping halving",
     "hyperband": f"{_ONE_SEARCHER} --stopping halving",
     "pbt": "it hands weights from trial to trial within one architecture; take nni:evolution",
-    "ppo": "it needs gym, which does not run on numpy 2; take nni:evolution",
+    "ppo": "it needs gym, which NNI does not install; take nni:evolution",
     "regularized-evolution": "it takes NNI's own supernets alone; take nni:evolution",
     "network-morphism": "it grows networks of its own, not points of a space; take nni:evolution",
     "batch": "it repeats a list of points that you write; take nni:grid",
