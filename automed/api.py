@@ -26,6 +26,7 @@ def search(
     seed: int = 0,
     workers: int | None = None,
     strategy: str = DEFAULT_STRATEGY,
+    stopping: str = "none",
     executor: str = "local",
     families: Iterable[str] = (),
     objectives: Iterable[str] = (),
@@ -52,6 +53,7 @@ def search(
         seed: Of split, strategy and weights.
         workers: Trials at once; None for one per core.
         strategy: For example "optuna:tpe"; see `automed list strategies`.
+        stopping: Rule that stops trainings early; see `automed list stopping`.
         executor: "local" or "ray".
         families: Families that compete; empty for the task's own.
         objectives: Names of a score and of costs; empty for the task's own.
@@ -95,6 +97,7 @@ def search(
         keys=keys or {},
         window=window,
         strategy=strategy,
+        stopping=stopping,
         executor=executor,
         seed=seed,
         workers=workers,

@@ -70,6 +70,10 @@ def search(
         typer.Option(min=1, help="Trials at once; default one per core."),
     ] = None,
     strategy: Annotated[str, typer.Option(help="See `automed list strategies`.")] = "optuna:tpe",
+    stopping: Annotated[
+        str,
+        typer.Option(help="Rule that stops trainings early; see `automed list stopping`."),
+    ] = "none",
     family: Annotated[
         list[str] | None,
         typer.Option(help="Family that competes; repeat for several."),
@@ -161,6 +165,7 @@ def search(
             seed=seed,
             workers=workers,
             strategy=strategy,
+            stopping=stopping,
             executor="ray" if ray or ray_address else "local",
             families=family or (),
             objectives=objective or (),
@@ -318,6 +323,7 @@ KINDS = {
     "problems": "problem",
     "families": "family",
     "strategies": "strategy",
+    "stopping": "stopping",
     "executors": "executor",
     "exporters": "exporter",
 }
@@ -327,7 +333,9 @@ KINDS = {
 def list_parts(
     what: Annotated[
         str | None,
-        typer.Argument(help="tasks, problems, families, strategies, executors or exporters."),
+        typer.Argument(
+            help="tasks, problems, families, strategies, stopping, executors or exporters."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
 ) -> None:

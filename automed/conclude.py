@@ -105,7 +105,7 @@ def conclude(
         objectives=dict(task.objectives),
         limits=dict(task.limits),
         models=models,
-        trials=tuple(_told(t, o, medians, reference_ms) for t, o in trials),
+        trials=tuple(_told(t, o, medians, reference_ms, complete) for t, o in trials),
         chosen=chosen.name,
         contenders=tuple(f.name for f in equals),
         reason=_reason(models, chosen.name, [f.name for f in equals], task.score, better),
@@ -182,7 +182,11 @@ def _reason(
 
 
 def _told(
-    trial: Trial, outcome: Outcome, medians: Mapping[str, float], reference_ms: float
+    trial: Trial,
+    outcome: Outcome,
+    medians: Mapping[str, float],
+    reference_ms: float,
+    complete: bool,
 ) -> dict[str, Any]:
     """A trial for the report; its latency is that of the final session, measured or scaled.
 
@@ -201,7 +205,7 @@ def _told(
         "origin": trial.origin,
         "family": trial.family,
         "config": architecture(trial).config(),
-        "state": outcome.state,
+        "state": "stopped" if complete and outcome.state == "paused" else outcome.state,
         **facts,
     }
 

@@ -22,6 +22,10 @@ class SpaceError(AutomedError):
     """A search space that contradicts itself, or a value outside the space."""
 
 
+class StrategyError(AutomedError):
+    """A strategy that cannot search what it was given."""
+
+
 class TaskError(AutomedError):
     """A task file that cannot be read or does not make sense."""
 

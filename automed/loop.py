@@ -12,6 +12,8 @@ from automed.trial import BASELINE, Outcome, Trial
 
 MAX_REPEATS = 200
 """Known architectures in a row after which a strategy counts as exhausted."""
+MAX_LOWERED = 10
+"""Architectures that are built, lowered and timed for each training of the budget, at most."""
 
 
 class Record(Protocol):
@@ -45,11 +47,14 @@ class Budget:
     """When to stop asking.
 
     Attributes:
-        trials: Architectures in all, counted with those of an interrupted run.
+        trials: Full trainings in all, counted with those of an interrupted run; see
+            `Outcome.trainings` for what counts less.
+        epochs: Of a full training.
         hours: Wall time from the start of this process's search; None for no bound.
     """
 
     trials: int
+    epochs: int
     hours: float | None = None
 
 
@@ -107,8 +112,7 @@ class _State:
         self.strategy, self.record, self.space = strategy, record, space
         self.key, self.budget, self.watch = key, budget, watch
         self.known: dict[str, tuple[Trial, Outcome]] = {}
-        self.unsettled: set[str] = set()
-        self.begun: set[str] = set()
+        self.spent = self.planned = 0.0
         self.running: dict[str, Trial] = {}
         self.waiting: dict[str, list[Trial]] = {}
         self.baselines: Iterator[Trial] = iter(())
@@ -132,8 +136,8 @@ class _State:
             for baseline in self.baselines:
                 self.watch.started(baseline)
                 return baseline
-            is_new_affordable = len(self.begun) < self.budget.trials
-            trial = self._proposed() if is_new_affordable or self.unsettled else None
+            is_spent = self.spent + self.planned > self.budget.trials - 1e-9
+            trial = None if is_spent else self._proposed()
             if trial is None:
                 return None
             key = self.key(trial)
@@ -148,12 +152,12 @@ class _State:
                 trial = replace(
                     first, epochs=trial.epochs, previous=self._resumable(first, outcome)
                 )
-            elif not is_new_affordable:
+            elif len(self.known) + len(self.running) >= MAX_LOWERED * self.budget.trials:
                 return None
             else:
                 trial = replace(trial, name=f"{trial.family}-{trial.number:03d}")
-            self.begun.add(key)
             self.running[key] = trial
+            self.planned += self._to_come(trial)
             self.watch.started(trial)
             return trial
         return None
@@ -163,7 +167,7 @@ class _State:
         self.record.write(trial, outcome, self.space)
         if trial.origin != BASELINE:
             key = self.key(trial)
-            self.running.pop(key)
+            self.planned -= self._to_come(self.running.pop(key))
             self._keep(key, replace(trial, previous=None), replace(outcome, checkpoint=None))
             for asked in (trial, *self.waiting.pop(key, ())):
                 self.strategy.tell(asked, outcome)
@@ -176,9 +180,15 @@ class _State:
         return self.strategy.ask()
 
     def _keep(self, key: str, trial: Trial, outcome: Outcome) -> None:
-        self.begun.add(key)
+        if key in self.known:
+            self.spent -= self.known[key][1].trainings(self.budget.epochs)
         self.known[key] = trial, outcome
-        (self.unsettled.discard if outcome.settled else self.unsettled.add)(key)
+        self.spent += outcome.trainings(self.budget.epochs)
+
+    def _to_come(self, trial: Trial) -> float:
+        """The share of a full training that a trial is sent out for."""
+        begun = 0 if trial.previous is None else trial.previous.epochs
+        return (trial.epochs - begun) / self.budget.epochs
 
     def _resumable(self, trial: Trial, outcome: Outcome) -> Outcome:
         if outcome.epochs == 0:

@@ -21,6 +21,7 @@ class Plan:
         keys: Which arrays or columns of the source play which role.
         window: Raw values mapped to 0 and 1, if the user gave them.
         strategy: Name of the strategy.
+        stopping: Name of the rule that stops trainings early.
         executor: Name of the executor.
         exporter: Name of the target.
         seed: Of split, strategy and weights.
@@ -39,6 +40,7 @@ class Plan:
     keys: Mapping[str, str] = field(default_factory=dict)
     window: tuple[float, float] | None = None
     strategy: str = DEFAULT_STRATEGY
+    stopping: str = "none"
     executor: str = "local"
     exporter: str = "onnx"
     seed: int = 0

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from automed.errors import SpaceError, TaskError, UnknownNameError
+from automed.errors import SpaceError, StrategyError, TaskError, UnknownNameError
 from automed.family import Family
 from automed.sample import SampleSpec
-from automed.space import Parameter, joint
+from automed.space import Joint, joint
 from automed.task import Task
 
 # One row per library, target, problem, recipe or data format; a third party adds rows through an
@@ -20,7 +20,13 @@ from automed.task import Task
 ROWS: dict[str, dict[str, str]] = {
     "strategy": {
         "random": "automed.strategies.random_search",
+        "nni": "automed.strategies.nni_tuners",
         "optuna": "automed.strategies.optuna_samplers",
+    },
+    "stopping": {
+        "none": "automed.strategies.stopping.none",
+        "halving": "automed.strategies.stopping.halving",
+        "nni": "automed.strategies.stopping.nni_assessors",
     },
     "executor": {
         "local": "automed.executors.local",
@@ -56,6 +62,8 @@ ROWS: dict[str, dict[str, str]] = {
     },
 }
 KINDS = ("task", "family", *ROWS)
+LIBRARIES = ("strategy", "stopping")
+"""Kinds of which one module may offer several, as library:algorithm."""
 _FAMILIES = "automed.search_spaces"
 _TASKS = "automed.studies"
 
@@ -83,8 +91,8 @@ def places(kind: str) -> dict[str, str]:
 
 
 def names(kind: str) -> list[str]:
-    """Every name of a kind; strategies of a library as library:algorithm."""
-    if kind != "strategy":
+    """Every name of a kind; those of a library as library:algorithm."""
+    if kind not in LIBRARIES:
         return list(places(kind))
     every = []
     for library, place in places(kind).items():
@@ -94,13 +102,18 @@ def names(kind: str) -> list[str]:
 
 
 def part(kind: str, name: str) -> ModuleType:
-    """The module behind a name; for a strategy library:algorithm, the library's.
+    """The module behind a name; for library:algorithm the library's.
 
     Raises:
         UnknownNameError: Nothing answers to that name.
+        StrategyError: It is known, and known not to work here.
     """
-    stem = name.partition(":")[0] if kind == "strategy" else name
-    if kind == "strategy" and name not in names(kind):
+    stem, _, algorithm = name.partition(":") if kind in LIBRARIES else (name, "", "")
+    if algorithm and stem in places(kind):
+        refused = getattr(importlib.import_module(places(kind)[stem]), "REFUSED", {})
+        if algorithm in refused:
+            raise StrategyError(f"{kind} {name} cannot be used: {refused[algorithm]}")
+    if kind in LIBRARIES and name not in names(kind):
         raise UnknownNameError(kind, name, names(kind))
     if stem not in places(kind):
         raise UnknownNameError(kind, name, places(kind))
@@ -187,7 +200,7 @@ def require_answering(task: Task) -> None:
             )
 
 
-def space(families: tuple[str, ...], problem: str, dims: int | None = None) -> dict[str, Parameter]:
+def space(families: tuple[str, ...], problem: str, dims: int | None = None) -> Joint:
     """The joint space of some families, see `Family.space`.
 
     Raises:

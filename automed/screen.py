@@ -52,10 +52,10 @@ class Screen:
         self._bar = self._progress.add_task("search", total=None, eta="")
         self._step = "reading the data"
         self._running: dict[str, tuple[str, float]] = {}
-        self._known = 0
+        self._before = self._spent = 0.0
         self._values: list[list[float]] = []
         self._counts = {"complete": 0, "infeasible": 0, "failed": 0}
-        self._seconds: list[float] = []
+        self._seconds = 0.0
         self._best = ""
         self._plan: Plan | None = None
 
@@ -74,7 +74,7 @@ class Screen:
         if self._console.is_terminal:
             self._live.stop()
 
-    def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
+    def opened(self, plan: "Plan", parts: "Parts", folder: Path, spent: float) -> None:
         """The data is read and the search is about to begin."""
         self._plan = plan
         lines = [Text(plan.task.title, "bold"), Text(parts.train.description)]
@@ -85,14 +85,16 @@ class Screen:
             f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
             f"{plan.strategy}, {plan.num_workers} workers ({plan.executor}), seed {plan.seed}"
         )
+        if plan.stopping != "none":
+            facts.append(f"stopped early by: {plan.stopping}")
         for name, bound in plan.task.limits.items():
             whose = "" if name in plan.own_limits else " (the task's default)"
             facts.append(f"limit: {name} at most {cost_text(name, bound)}{whose}")
         facts.append(f"run folder: {folder}")
         text = Text("\n").join([*lines, *map(Text, facts)])  # no markup: names may hold brackets
         self._console.print(Panel(text, expand=False, border_style="dim"))
-        self._known = known
-        self._progress.update(self._bar, total=plan.task.budget.trials, completed=known)
+        self._before = self._spent = spent
+        self._progress.update(self._bar, total=plan.task.budget.trials, completed=spent)
         self._step = "starting workers"
         self._show()
 
@@ -116,10 +118,13 @@ class Screen:
         assert self._plan is not None
         task = self._plan.task
         if trial.origin != BASELINE:
-            self._seconds.append(time.monotonic() - begun)
+            self._seconds += time.monotonic() - begun
+            self._spent += outcome.trainings(task.budget.epochs)
+            if trial.previous is not None:
+                self._spent -= trial.previous.trainings(task.budget.epochs)
+            self._progress.update(self._bar, completed=self._spent)
             if outcome.state in self._counts:
                 self._counts[outcome.state] += 1
-                self._progress.advance(self._bar)
             if outcome.state == "complete":
                 self._values.append([outcome.value(name) for name in task.objectives])
                 seen = [row[list(task.objectives).index(task.score)] for row in self._values]
@@ -161,17 +166,14 @@ class Screen:
             rows.append(Text(f"{turning} {self._step}"))
         return Group(*rows)
 
-    @property
-    def _done(self) -> int:
-        """Trials with an outcome, those of an interrupted run too."""
-        return self._known + sum(self._counts.values())
-
     def _eta(self) -> str:
-        if self._plan is None or not self._seconds:
+        """By what a training has taken so far; those of an interrupted run are not timed anew."""
+        if self._plan is None or self._spent <= self._before:
             return ""
-        left = self._plan.task.budget.trials - self._done
-        seconds = left * sum(self._seconds) / len(self._seconds) / self._plan.num_workers
-        return f"about {seconds // 60:.0f} min {seconds % 60:02.0f} s left" if left else "done"
+        left = self._plan.task.budget.trials - self._spent
+        pace = self._seconds / (self._spent - self._before) / self._plan.num_workers
+        minutes, seconds = divmod(left * pace, 60)
+        return f"about {minutes:.0f} min {seconds:02.0f} s left" if left > 0.05 else "done"
 
     def _line(self, trial: Trial, outcome: Outcome) -> str:
         assert self._plan is not None
@@ -184,7 +186,7 @@ class Screen:
         if outcome.failure:
             parts.append(outcome.failure)
         eta = self._eta()
-        done = f"{self._done}/{self._plan.task.budget.trials}"
+        done = f"{round(self._spent, 1):g}/{self._plan.task.budget.trials}"
         return "  ".join([*parts, f"[{done}{', ' + eta if eta else ''}]"])
 
 

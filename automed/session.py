@@ -16,6 +16,7 @@ from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
+from automed.strategies.staged import Staged
 from automed.task import COSTS
 from automed.trial import BASELINE, Outcome, Trial
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 class Watch(loop.Watch, Protocol):
     """Who looks on."""
 
-    def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
-        """The data is read, `known` trials are in the record and the search is about to begin."""
+    def opened(self, plan: "Plan", parts: "Parts", folder: Path, spent: float) -> None:
+        """The data is read, `spent` trainings are in the record, the search is about to begin."""
 
     def step(self, text: str) -> None:
         """Something else is being done."""
@@ -38,7 +39,7 @@ class Watch(loop.Watch, Protocol):
 class Silent:
     """Nobody looks on: a Watch that says nothing."""
 
-    def opened(self, plan: "Plan", parts: "Parts", folder: Path, known: int) -> None:
+    def opened(self, plan: "Plan", parts: "Parts", folder: Path, spent: float) -> None:
         """The data is read and the search is about to begin."""
 
     def started(self, trial: Trial) -> None:
@@ -58,6 +59,10 @@ class Session:
         self._plan, self._watch = plan, watch
         task = plan.task  # first what is quick to refuse, last what imports PyTorch
         self._maker = registry.part("strategy", plan.strategy)
+        rules = registry.part("stopping", plan.stopping)
+        self._rule = rules.make(
+            plan.stopping.partition(":")[2], task.objectives, rungs=task.budget.rungs
+        )
         self._executors = registry.part("executor", plan.executor)
         registry.part("exporter", plan.exporter)
         problem = registry.part("problem", task.problem).PROBLEM
@@ -103,15 +108,15 @@ class Session:
         from automed.evaluate import Evaluate, architecture
 
         plan, task, begun = self._plan, self._plan.task, time.monotonic()
-        known = sum(1 for _ in record.rows())
-        self._watch.opened(plan, self._parts, folder, known)
+        spent = sum(o.trainings(task.budget.epochs) for _, o in record.rows())
+        self._watch.opened(plan, self._parts, folder, spent)
         starts = self._starts()
-        strategy = self._maker.make(
+        sampler = self._maker.make(
             plan.strategy.partition(":")[2],
             self._space,
             task.objectives,
-            epochs=task.budget.epochs,
-            seed=plan.seed + 1000 * known,  # a resumed search must not draw the same again
+            rungs=task.budget.rungs,
+            seed=plan.seed,
             first=len(starts),
         )
         resources = Resources(
@@ -119,13 +124,17 @@ class Session:
         )
         with _acknowledged(self._watch):
             complete = loop.run(
-                strategy=strategy,
+                strategy=Staged(sampler, self._rule, epochs=task.budget.epochs)
+                if self._rule.rungs
+                else sampler,
                 executor=self._executors.make(resources),
                 evaluate=Evaluate(self._job),
                 record=record,
                 space=self._space,
                 key=lambda t: architecture_key(t.family, architecture(t).config()),
-                budget=loop.Budget(trials=task.budget.trials, hours=plan.hours),
+                budget=loop.Budget(
+                    trials=task.budget.trials, epochs=task.budget.epochs, hours=plan.hours
+                ),
                 baselines=self._baselines(),
                 starts=starts,
                 watch=self._watch,
@@ -249,7 +258,7 @@ class Session:
             (
                 "strategy",
                 f"{plan.strategy}, {plan.task.budget.trials} trials of at most "
-                f"{plan.task.budget.epochs} epochs",
+                f"{plan.task.budget.epochs} epochs, stopping rule: {plan.stopping}",
             ),
             ("seed", str(plan.seed)),
             ("search time", f"{minutes:.1f} min"),

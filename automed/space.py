@@ -1,5 +1,6 @@
 """What a parameter may be: the words a family uses to declare its search space."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
@@ -24,6 +25,10 @@ class Choice:
 
     def __contains__(self, value: object) -> bool:
         return any(value == o and type(value) is type(o) for o in self.options)
+
+    def position(self, value: Value) -> int:
+        """Where an option stands; StopIteration if it is none."""
+        return next(i for i, o in enumerate(self.options) if o == value and type(o) is type(value))
 
     @property
     def ends(self) -> tuple[Value, Value]:
@@ -73,6 +78,29 @@ class Real:
 Parameter = Choice | Integer | Real
 Space = Mapping[str, Parameter]
 Point = Mapping[str, Value]
+
+
+class Joint(dict[str, Parameter]):
+    """One space over several families: `family`, then every parameter of each.
+
+    Attributes:
+        declared: Family to the names it declares.
+    """
+
+    def __init__(self, spaces: Mapping[str, Space]) -> None:
+        super().__init__(family=Choice(tuple(spaces)))
+        self.declared = {family: tuple(space) for family, space in spaces.items()}
+
+    def active(self, point: Point) -> dict[str, Value]:
+        """The part of a point that has a say in its family; the rest is sampled and ignored."""
+        return {name: point[name] for name in ("family", *self.declared[str(point["family"])])}
+
+    def own(self, family: str) -> tuple[str, ...]:
+        """The names that no other family reads; none where only one family competes."""
+        if len(self.declared) == 1:
+            return ()
+        readers = Counter(name for names in self.declared.values() for name in names)
+        return tuple(name for name in self.declared[family] if readers[name] == 1)
 
 
 def choice(*options: T, default: T | None = None, dims: tuple[int, ...] = ()) -> T:
@@ -140,16 +168,15 @@ def gather(config: Point) -> dict[str, Any]:
     return values
 
 
-def joint(spaces: Mapping[str, Space]) -> dict[str, Parameter]:
-    """One space over several families: `family`, then every parameter of each.
+def joint(spaces: Mapping[str, Space]) -> Joint:
+    """One space over several families.
 
     Families that share a name share the parameter, so a sampler learns about it from all of them.
-    A parameter that the sampled family does not declare is sampled and ignored.
 
     Raises:
         SpaceError: Two families declare one name differently.
     """
-    together: dict[str, Parameter] = {"family": Choice(tuple(spaces))}
+    together = Joint(spaces)
     for family, space in spaces.items():
         for name, parameter in space.items():
             if together.setdefault(name, parameter) != parameter:

@@ -28,10 +28,20 @@ class _Strict(BaseModel):
 
 
 class Budget(_Strict):
-    """How long to search: architectures, and epochs for each."""
+    """How long to search.
+
+    Attributes:
+        trials: Full trainings; one that is stopped early counts by the epochs it had.
+        epochs: Of a full training.
+    """
 
     trials: int = Field(default=24, ge=1)
     epochs: int = Field(default=10, ge=1)
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Epochs that a training may be paused at, a ninth and a third of them, and all."""
+        return tuple(sorted({max(1, round(self.epochs / part)) for part in (9, 3, 1)}))
 
 
 class Training(_Strict):

@@ -85,6 +85,15 @@ class Outcome:
             return "complete"
         return "paused" if self.epochs else "lowered"
 
+    def trainings(self, full_epochs: int) -> float:
+        """How many full trainings it took: a part if it was paused, 1 if it ended early or broke.
+
+        An architecture that was turned away before its training took none.
+        """
+        if self.finished or self.failure is not None:
+            return 1.0
+        return self.epochs / full_epochs
+
     def value(self, name: str) -> float:
         """The score or cost of that name; KeyError if the outcome does not hold it."""
         return float({**self.costs, **self.scores}[name])

@@ -23,7 +23,7 @@ FIGURES = {
     "curves": figures.curves,
     "dimensions": figures.dimensions,
 }
-STATES = ("complete", "infeasible", "failed", "paused", "lowered")
+STATES = ("complete", "infeasible", "failed", "stopped", "paused", "lowered")
 MAX_REASONS = 20
 MAX_LETTERS = 300
 

@@ -1,9 +1,9 @@
 """Where the next trial comes from. A strategy answers two calls: ask and tell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from automed.space import Space
+from automed.space import Joint
 from automed.task import Direction
 from automed.trial import Outcome, Trial
 
@@ -28,10 +28,10 @@ class Maker(Protocol):
     def make(
         self,
         algorithm: str,
-        space: Space,
+        space: Joint,
         objectives: Mapping[str, Direction],
         *,
-        epochs: int,
+        rungs: Sequence[int],
         seed: int,
         first: int,
     ) -> Strategy:
@@ -41,7 +41,9 @@ class Maker(Protocol):
             algorithm: One of the module's ALGORITHMS, or "".
             space: The joint space.
             objectives: Objective name to "maximize" or "minimize".
-            epochs: Full fidelity.
-            seed: Of its random numbers.
+            rungs: Fidelities a training may stop at, in epochs, ascending; the last is full.
+            seed: Of its random numbers, the same when a search is resumed. What is drawn for a
+                trial should depend on it, the trial's number and what was told, so that a strategy
+                rebuilt from the record goes on as the first would have.
             first: Number of the first trial it asks; the search's starting points come before.
         """

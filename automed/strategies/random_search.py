@@ -1,37 +1,37 @@
 """Random search: every architecture drawn alike, the yardstick of every other strategy."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from automed.space import Choice, Integer, Parameter, Real, Space, Value
+from automed.space import Choice, Integer, Joint, Parameter, Real, Value
 from automed.task import Direction
 from automed.trial import Outcome, Trial
 
 
 def make(
     algorithm: str,
-    space: Space,
+    space: Joint,
     objectives: Mapping[str, Direction],
     *,
-    epochs: int,
+    rungs: Sequence[int],
     seed: int,
     first: int,
 ) -> "RandomSearch":
     """See `Maker.make`."""
-    return RandomSearch(space, epochs=epochs, seed=seed, first=first)
+    return RandomSearch(space, epochs=rungs[-1], seed=seed, first=first)
 
 
 class RandomSearch:
     """Each parameter uniform over its values; Real on a log scale if it says so."""
 
-    def __init__(self, space: Space, *, epochs: int, seed: int, first: int) -> None:
+    def __init__(self, space: Joint, *, epochs: int, seed: int, first: int) -> None:
         self._space, self._epochs, self._seed = space, epochs, seed
         self._next = first
 
     def ask(self) -> Trial:
         """The next point; it depends on the seed and on how many were asked or told before."""
         stream = random.Random(f"{self._seed}/{self._next}")
-        point = {name: _drawn(parameter, stream) for name, parameter in self._space.items()}
+        point = {name: drawn(parameter, stream) for name, parameter in self._space.items()}
         trial = Trial(self._next, str(point["family"]), point, self._epochs)
         self._next += 1
         return trial
@@ -41,7 +41,8 @@ class RandomSearch:
         self._next = max(self._next, trial.number + 1)
 
 
-def _drawn(parameter: Parameter, stream: random.Random) -> Value:
+def drawn(parameter: Parameter, stream: random.Random) -> Value:
+    """A value of a parameter, uniform over all it has."""
     match parameter:
         case Choice(options):
             return stream.choice(options)

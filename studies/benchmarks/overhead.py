@@ -179,7 +179,7 @@ def searched(
         record=record,
         space=SPACE,
         key=lambda t: architecture_key(t.family, architecture(t).config()),
-        budget=loop.Budget(trials=number),
+        budget=loop.Budget(trials=number, epochs=EPOCHS),
         watch=clock,
     )
 
@@ -187,7 +187,12 @@ def searched(
 def strategy_of(name: str, first: int = 0) -> Strategy:
     """A strategy over the space of the task."""
     made: Strategy = registry.part("strategy", name).make(
-        name.partition(":")[2], SPACE, TASK.objectives, epochs=EPOCHS, seed=first, first=first
+        name.partition(":")[2],
+        SPACE,
+        TASK.objectives,
+        rungs=TASK.budget.rungs,
+        seed=first,
+        first=first,
     )
     return made
 

@@ -124,7 +124,9 @@ def test_export_to_where_nothing_can_be_written(cli, tiny_run, tmp_path):
     assert told.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("kind", ["tasks", "families", "strategies", "executors", "exporters"])
+@pytest.mark.parametrize(
+    "kind", ["tasks", "families", "strategies", "stopping", "executors", "exporters"]
+)
 def test_list_begins_each_line_with_a_name_and_json_agrees(cli, kind):
     lines = cli("list", kind).stdout.splitlines()
     known = json.loads(cli("list", kind, "--json").stdout)
@@ -141,6 +143,7 @@ def test_list_without_a_kind_shows_all(cli):
         "problems",
         "families",
         "strategies",
+        "stopping",
         "executors",
         "exporters",
     }

@@ -15,6 +15,7 @@ from toy_search import (
     Log,
     Scripted,
     baseline,
+    each_strategy,
     interrupted_after,
     key,
     search,
@@ -32,7 +33,7 @@ def record(tmp_path: Path) -> Record:
 
 
 @pytest.mark.parametrize("in_flight", [1, 3])
-def test_budget_counts_architectures(record: Record, in_flight: int) -> None:
+def test_duplicates_do_not_count_in_the_budget(record: Record, in_flight: int) -> None:
     strategy, evaluate = Scripted(trial(n, 1 + n // 2) for n in range(40)), Analytic()
     assert search(
         strategy, record, evaluate=evaluate, executor=InProcess(in_flight=in_flight), trials=4
@@ -42,11 +43,14 @@ def test_budget_counts_architectures(record: Record, in_flight: int) -> None:
     assert {t.number for t, _ in strategy.told} >= set(range(7))
 
 
-def test_failed_and_infeasible_architectures_count_too(record: Record) -> None:
-    strategy = Scripted(trial(n, w) for n, w in enumerate([BROKEN, SLOW + 1, 5, 6]))
+def test_failed_architectures_count_too_and_infeasible_ones_cost_no_training(
+    record: Record,
+) -> None:
+    strategy = Scripted(trial(n, w) for n, w in enumerate([BROKEN, SLOW + 1, 5, 6, 7]))
     search(strategy, record, trials=3)
-    assert [o.state for _, o in record.rows()] == ["failed", "infeasible", "complete"]
-    assert [o.state for _, o in strategy.told] == ["failed", "infeasible", "complete"]
+    states = ["failed", "infeasible", "complete", "complete"]
+    assert [o.state for _, o in record.rows()] == states
+    assert [o.state for _, o in strategy.told] == states
 
 
 def test_duplicates_are_answered_from_what_is_known(record: Record) -> None:
@@ -122,7 +126,7 @@ def test_baselines_run_but_are_neither_told_nor_counted(record: Record) -> None:
 def test_a_strategy_with_nothing_left_ends_the_search(record: Record) -> None:
     strategy = Scripted([trial(0, 5)])
     assert search(strategy, record, executor=InProcess(in_flight=3))
-    assert strategy.asked == 2
+    assert strategy.asked >= 2
     assert len(list(record.rows())) == 1
 
 
@@ -193,13 +197,14 @@ def test_an_error_in_the_loop_is_not_hidden(record: Record) -> None:
         search(Scripted([trial(0, 5)]), record, evaluate=Analytic(before=crash))
 
 
-@pytest.mark.parametrize("name", registry.names("strategy"))
+@each_strategy(registry.names("strategy"))
 def test_every_strategy_searches(name: str, record: Record) -> None:
     strategy = registry.part("strategy", name).make(
-        name.partition(":")[2], SPACE, OBJECTIVES, epochs=FULL, seed=0, first=2
+        name.partition(":")[2], SPACE, OBJECTIVES, rungs=(1, 3, FULL), seed=0, first=2
     )
     starts = [trial(0, 50), trial(1, BROKEN)]
     assert search(strategy, record, executor=InProcess(in_flight=3), trials=8, starts=starts)
     rows = list(record.rows())
-    assert len({key(t) for t, _ in rows}) == len(rows) == 8
+    assert len({key(t) for t, _ in rows}) == len(rows)
+    assert 7 < sum(o.trainings(FULL) for _, o in rows) <= 8
     assert {t.number for t, _ in rows} >= {0, 1}

@@ -156,19 +156,41 @@ def test_halving_goes_on_after_an_interruption(record: Record, tmp_path: Path) -
     assert by_width(tmp_path / "run").keys() == set(WIDTHS)
 
 
-def test_at_the_end_of_the_budget_started_architectures_may_go_on(record: Record) -> None:
-    rungs = [(20, 0), (10, 0), (20, 1), (10, 1), (20, FULL), (30, 0), (10, FULL)]
+@pytest.mark.parametrize("in_flight", [1, 3])
+def test_the_budget_counts_epochs(record: Record, in_flight: int) -> None:
+    """Two trainings: one whole, and 3 + 3 + 3 of 9 epochs; what is lowered alone costs none."""
+    rungs = [(20, 0), (10, 3), (30, 0), (20, 3), (40, 3), (10, FULL), (50, 3), (20, FULL)]
     strategy = Scripted(trial(n, w, epochs=e) for n, (w, e) in enumerate(rungs))
+    evaluate, executor = Analytic(), InProcess(in_flight=in_flight)
+    search(strategy, record, evaluate=evaluate, executor=executor, trials=2)
+    assert [(t.point["width"], t.epochs) for t in evaluate.seen] == rungs[:7]
+    assert strategy.asked == 7
+    states = {t.point["width"]: o.state for t, o in record.rows()}
+    assert states == {20: "paused", 10: "complete", 30: "lowered", 40: "paused", 50: "paused"}
+
+
+def test_the_budget_counts_what_an_interrupted_run_has_spent(
+    record: Record, tmp_path: Path
+) -> None:
+    rungs = [(20, 3), (10, 3), (30, FULL), (20, FULL), (40, 3)]
+    script = [trial(n, w, epochs=e) for n, (w, e) in enumerate(rungs)]
+    assert not search(Scripted(script), record, evaluate=interrupted_after(2), trials=2)
     evaluate = Analytic()
+    assert search(Scripted(script[2:]), Record.open(tmp_path / "run"), evaluate=evaluate, trials=2)
+    assert [(t.point["width"], t.epochs) for t in evaluate.seen] == rungs[2:4]
+
+
+def test_a_search_that_trains_nothing_ends(record: Record) -> None:
+    strategy, evaluate = Scripted(trial(n, 1 + n, epochs=0) for n in range(90)), Analytic()
     search(strategy, record, evaluate=evaluate, trials=2)
-    assert [(t.point["width"], t.epochs) for t in evaluate.seen] == rungs[:5]
-    assert strategy.asked == 6  # a new architecture is over the budget and ends the search
-    assert [o.state for _, o in record.rows()] == ["complete", "paused"]
+    assert len(evaluate.seen) == 2 * loop.MAX_LOWERED
 
 
 def test_known_trials_hold_no_checkpoints(record: Record) -> None:
     """Weights lie on disk; in a long search they would fill the memory."""
-    state = loop._State(Halving(WIDTHS), record, SPACE, key, loop.Budget(trials=9), Log())
+    state = loop._State(
+        Halving(WIDTHS), record, SPACE, key, loop.Budget(trials=9, epochs=FULL), Log()
+    )
     InProcess(in_flight=2).run(state.ask, Analytic(), state.tell)
     assert len(state.known) == len(WIDTHS)
     for known, outcome in state.known.values():

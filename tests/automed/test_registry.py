@@ -74,12 +74,13 @@ def test_a_name_like_no_other_lists_them_all(kind: str) -> None:
     assert all(known in str(raised.value) for known in registry.names(kind))
 
 
-def test_a_library_of_strategies_is_no_strategy() -> None:
-    libraries = {n.partition(":")[0] for n in registry.names("strategy") if ":" in n}
+@pytest.mark.parametrize("kind", registry.LIBRARIES)
+def test_a_library_is_none_of_its_algorithms(kind: str) -> None:
+    libraries = {n.partition(":")[0] for n in registry.names(kind) if ":" in n}
     assert libraries
     for library in libraries:
-        with pytest.raises(UnknownNameError, match=f"did you mean '{library}:"):
-            registry.part("strategy", library)
+        with pytest.raises(UnknownNameError, match=f"known: .*{library}:"):
+            registry.part(kind, library)
 
 
 def test_every_public_file_in_search_spaces_is_a_family() -> None:
@@ -143,6 +144,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         "".join(f"[automed.{kind}]\n{row}\n" for kind, row in places.items())
     )
     monkeypatch.syspath_prepend(tmp_path)
+    for name in ("elsewhere_family", "elsewhere_strategies", "elsewhere_part"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     registry.places.cache_clear()
     yield tmp_path
     registry.places.cache_clear()

@@ -18,6 +18,7 @@ def plan():
     return SimpleNamespace(
         task=task,
         strategy="random",
+        stopping="none",
         executor="local",
         num_workers=1,
         seed=0,

@@ -4,24 +4,35 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+import pytest
+
 from automed import loop
 from automed.executors import Ask, Evaluate, Tell
 from automed.family import architecture_key
 from automed.record import Record
-from automed.space import Choice, Integer, Space
+from automed.space import Integer, joint
 from automed.strategies import Strategy
 from automed.task import Direction
 from automed.trial import BASELINE, Outcome, Trial
 
 OBJECTIVES: dict[str, Direction] = {"auc": "maximize", "latency_ms": "minimize"}
-SPACE: Space = {
-    "family": Choice(("toy",)),
-    "width": Integer(1, 100),
-    "ignored": Integer(0, 9),  # of another family: two values of it are one architecture
-}
+SPACE = joint({"toy": {"width": Integer(1, 100), "ignored": Integer(0, 9)}})
+"""Two values of `ignored` are one architecture, see `key`."""
 FULL = 9
 BROKEN, SLOW = 99, 60
 """A width that fails, and the widest that meets the limit."""
+
+
+COSTLY = ("optuna:gp",)
+"""Strategies that take seconds to ask, so that only the slow tests ask them."""
+
+
+def each_strategy(names: Iterable[str]) -> pytest.MarkDecorator:
+    """A test over these strategies."""
+    costly = pytest.mark.slow
+    return pytest.mark.parametrize(
+        "name", [pytest.param(n, marks=costly if n in COSTLY else ()) for n in names]
+    )
 
 
 def key(trial: Trial) -> str:
@@ -82,13 +93,9 @@ class InProcess:
 
     def run(self, ask: Ask, evaluate: Evaluate, tell: Tell) -> None:
         flying: deque[Trial] = deque()
-        asking = True
         while True:
-            while asking and len(flying) < self.in_flight:
-                trial = ask()
-                asking = trial is not None
-                if trial is not None:
-                    flying.append(trial)
+            while len(flying) < self.in_flight and (trial := ask()) is not None:
+                flying.append(trial)
             if not flying:
                 return
             trial = flying.pop() if self.newest_first else flying.popleft()
@@ -150,7 +157,7 @@ def search(
         record=record,
         space=SPACE,
         key=key,
-        budget=loop.Budget(trials=trials, hours=hours),
+        budget=loop.Budget(trials=trials, epochs=FULL, hours=hours),
         baselines=baselines,
         starts=starts,
         watch=watch or Log(),
