@@ -19,6 +19,7 @@ from automed.task import Task
 # entry point in the group "automed.<kind>": name = module, for a task the package of <name>.yaml.
 ROWS: dict[str, dict[str, str]] = {
     "strategy": {
+        "pareto": "automed.strategies.pareto",
         "random": "automed.strategies.random_search",
         "nni": "automed.strategies.nni_tuners",
         "optuna": "automed.strategies.optuna_samplers",
