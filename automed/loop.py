@@ -12,7 +12,7 @@ from automed.trial import BASELINE, Outcome, Trial
 
 MAX_REPEATS = 200
 """Known architectures in a row after which a strategy counts as exhausted."""
-MAX_LOWERED = 10
+MAX_LOWERED = 50
 """Architectures that are built, lowered and timed for each training of the budget, at most."""
 
 

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from automed import __version__, loop, registry
-from automed.errors import BudgetError, RunError, TaskError, UnknownNameError
+from automed.errors import BudgetError, RunError, StrategyError, TaskError, UnknownNameError
 from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
@@ -63,6 +63,11 @@ class Session:
         self._rule = rules.make(
             plan.stopping.partition(":")[2], task.objectives, rungs=task.budget.rungs
         )
+        if self._rule.rungs and getattr(self._maker, "OWN_RUNGS", False):
+            raise StrategyError(
+                f"{plan.strategy} stops trainings itself; leave out --stopping {plan.stopping}, or "
+                "take another strategy, for example optuna:tpe"
+            )
         self._executors = registry.part("executor", plan.executor)
         registry.part("exporter", plan.exporter)
         problem = registry.part("problem", task.problem).PROBLEM

@@ -1,53 +1,109 @@
-"""automed's own: costs are known before training, only the score is uncertain."""
+"""automed's own strategy: costs are known before training, only the score is uncertain."""
 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
+from numpy.typing import NDArray
 
+from automed.errors import StrategyError
 from automed.space import Joint, Point, Value
 from automed.strategies.random_search import drawn
-from automed.strategies.surrogate import Chain, Encoding, Floats, Process
 from automed.task import COSTS, Direction
 from automed.trial import Outcome, Trial
 
+if TYPE_CHECKING:
+    from automed.strategies.surrogate import Belief, Surrogate
+
+Floats = NDArray[np.float64]
+Key = frozenset[tuple[str, Value]]
+
 FIRST = 8
-"""Random architectures before the surrogate is asked."""
+"""Architectures drawn at random before the surrogate is asked."""
 POOL = 300
-"""Architectures thought of for each that is lowered."""
-LOWERED = 4
-"""Architectures lowered for each that is trained a first time."""
+"""Architectures thought of when a new one is wanted."""
 LOOKS = 0.3
 """Share of the training that goes to fidelities below the full one."""
 AT_RANDOM = 0.1
-"""Share of architectures drawn blindly, lest the surrogate never hears that it errs."""
+"""Share of new architectures drawn blindly, lest the surrogate never hears that it errs."""
+OWN_RUNGS = True
+"""It pauses trainings itself, so that no stopping rule is put around it."""
 LEVELS = 200
-"""Cost levels that an architecture is held against the front at."""
+"""Costs at which an architecture is held against the front."""
+BEYOND = 0.1
+"""How far these go beyond the dearest architecture, as a logarithm, lest that one gain nothing."""
+
+
+def make(
+    algorithm: str,
+    space: Joint,
+    objectives: Mapping[str, Direction],
+    *,
+    rungs: Sequence[int],
+    seed: int,
+    first: int,
+) -> "Pareto":
+    """See `Maker.make`."""
+    from automed.strategies.surrogate import Surrogate
+
+    scores = [name for name in objectives if name not in COSTS]
+    if len(scores) != 1:
+        raise StrategyError(
+            f"pareto weighs one score against costs, not {' and '.join(scores)}; take optuna:tpe"
+        )
+    surrogate = Surrogate(space, num_rungs=len(rungs))
+    return Pareto(surrogate, space, objectives, rungs=rungs, seed=seed, first=first)
 
 
 @dataclass(eq=False)
-class Node:
+class Known:
     """What is known of an architecture.
 
     Attributes:
+        point: Its values, those of other families among them.
+        number: Of the first trial that asked for it.
+        row: It in numbers (F,), see `Encoding`.
+        costs: Logarithms of the objectives that are costs (C,), once it has been lowered.
+        limits: Logarithms of what share of each limit it takes, once it has been lowered.
         losses: The score at each rung it has reached, smaller better.
-        running: It is with a worker.
+        asked: The rung it is on its way to; None if it is with no worker.
         over: It failed, breaks a limit, or nothing is left to train.
     """
 
     point: Point
     number: int
-    costs: list[float] = field(default_factory=list)
+    row: Floats
+    costs: Floats | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
-    running: int = 0
+    asked: int | None = None
     over: bool = False
 
 
 class Pareto:
+    """Asks for what lets the expected hypervolume grow most, and trains it as far as that is true.
+
+    Costs are known exactly once an architecture is lowered, before it is trained, and nearly so
+    before that; only the score is uncertain. New architectures are trained a first few epochs until
+    such short trainings have had their share of all training; then the most promising of those
+    that are paused goes on to the next rung, for as long as they are behind. Nobody waits, and what
+    promises little is never asked to go on. Architectures that are with a worker count as if they
+    had turned out as predicted. Limits are constraints: each is learnt, and a promise counts by
+    the chance to keep within them.
+
+    Random numbers come from the seed and from what was asked and told, so that a strategy rebuilt
+    from the record goes on as the first would have.
+
+    Source: Emmerich et al. 2006 (expected hypervolume improvement), here over levels of the costs,
+    which are known; Le Gratiet and Garnier 2014 (fidelities), see `Surrogate`; Schmucker et al.
+    2021, arXiv:2106.12639 (rungs without waiting); Gardner et al. 2014 (limits).
+    """
+
     def __init__(
         self,
+        surrogate: "Surrogate",
         space: Joint,
         objectives: Mapping[str, Direction],
         *,
@@ -55,214 +111,184 @@ class Pareto:
         seed: int,
         first: int,
     ) -> None:
-        self._space, self._rungs, self._seed = space, tuple(rungs), seed
+        self._surrogate, self._space, self._rungs, self._seed = surrogate, space, rungs, seed
         self._next = first
-        self._costs = [n for n in objectives if n in COSTS]
-        scores = [n for n in objectives if n not in COSTS]
-        (self._score,) = scores
+        self._costs = [name for name in objectives if name in COSTS]
+        self._score = next(name for name in objectives if name not in COSTS)
         self._sign = -1.0 if objectives[self._score] == "maximize" else 1.0
-        self._nodes: dict[frozenset[tuple[str, Value]], Node] = {}
-        self._encode = Encoding(space)
-        self._told = self._fitted = self._learnt = 0
-        self._queue: list[Point] = []
+        self._known: dict[Key, Known] = {}
+        self._learnt = 0, 0
 
     def ask(self) -> Trial | None:
-        rng = random.Random(f"{self._seed}/{self._next}/{self._told}")
-        nodes = self._nodes.values()
-        begun = sum(1 for n in nodes if n.losses or n.running > 0)
-        if begun < FIRST:
-            return self._asked(self._random(rng), self._rungs[0])
-        idle = [n for n in nodes if not n.running and not n.over]
-        paused = [n for n in idle if n.losses]
-        stock = [n for n in idle if not n.losses and n.costs]
-        if paused and not self._may_look():
-            return self._further(self._most_promising(paused))
-        lowered = sum(1 for n in nodes if n.costs or n.running < 0)
-        if lowered < LOWERED * (begun + 1):
-            point = self._thought_of(rng)
-            if point is not None:
-                return self._asked(point, 0)
-        if not stock:
-            return self._further(self._most_promising(paused)) if paused else None
-        if rng.random() < AT_RANDOM:
-            return self._further(rng.choice(stock))
-        return self._further(self._most_promising(stock))
+        """What promises most; None if all that is left is with a worker."""
+        known = self._known.values()
+        told = sum(len(k.losses) for k in known)
+        rng = random.Random(f"{self._seed}/{self._next}/{told}")
+        believes = len(known) >= FIRST and self._learn()
+        paused = [k for k in known if k.losses and k.asked is None and not k.over]
+        if not paused or len(known) < FIRST or self._may_look():
+            blindly = not believes or rng.random() < AT_RANDOM
+            point = self._thought_of(rng, blindly)
+            if point is not None or not paused:
+                return None if point is None else self._new(point)
+        return self._further(self._most_promising(paused) if believes else rng.choice(paused))
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
+        """Learn what a trial gave at the rung it reached."""
         self._next = max(self._next, trial.number + 1)
-        self._told += 1
-        node = self._node(trial.point, trial.number)
-        node.running = 0
+        known = self._at(trial.point, trial.number)
+        known.asked = None
         if outcome.costs:
-            node.costs = [float(np.log(outcome.costs[n])) for n in self._costs]
+            known.costs = np.log([max(outcome.costs[n], 1e-12) for n in self._costs])
+            known.limits = {n: float(np.log1p(v)) for n, v in outcome.violations.items()}
         if outcome.failure is not None or not outcome.feasible:
-            node.over = True
-            return
-        if outcome.epochs == 0:
-            return
-        self._learnt += 1
-        value = self._sign * outcome.value(self._score)
-        reached = len(self._rungs) if outcome.finished else self._rungs.index(outcome.epochs) + 1
-        node.losses += [value] * (reached - len(node.losses))
-        node.over = reached == len(self._rungs)
+            known.over = True
+        elif outcome.epochs:
+            passed = sum(rung <= outcome.epochs for rung in self._rungs)
+            reached = len(self._rungs) if outcome.finished else passed
+            for rung in range(len(known.losses), reached):
+                known.losses.append(self._loss_at(outcome, rung, reached))
+            known.over = outcome.finished
 
-    def _node(self, point: Point, number: int) -> Node:
-        active = self._space.active(point)
-        return self._nodes.setdefault(frozenset(active.items()), Node(point, number))
+    def _loss_at(self, outcome: Outcome, rung: int, reached: int) -> float:
+        """The loss when a rung was passed, from the curve; at the last one what is told."""
+        epochs = outcome.curve[: self._rungs[rung]]
+        seen = [self._sign * float(epoch[self._score]) for epoch in epochs if self._score in epoch]
+        if rung < reached - 1 and seen:
+            return min(seen)
+        return self._sign * outcome.value(self._score)
 
-    def _asked(self, point: Point, epochs: int) -> Trial:
-        node = self._node(point, self._next)
-        node.running = epochs or -1
+    def _at(self, point: Point, number: int) -> Known:
+        key = frozenset(self._space.active(point).items())
+        if key not in self._known:
+            self._known[key] = Known(point, number, self._surrogate.row(point))
+        return self._known[key]
+
+    def _new(self, point: Point) -> Trial:
+        known = self._at(point, self._next)
         self._next += 1
-        return Trial(node.number, str(point["family"]), point, epochs)
+        return self._further(known)
 
-    def _further(self, node: Node) -> Trial:
-        node.running = epochs = self._rungs[len(node.losses)]
-        return Trial(node.number, str(node.point["family"]), node.point, epochs)
+    def _further(self, known: Known) -> Trial:
+        known.asked = len(known.losses)
+        epochs = self._rungs[known.asked]
+        return Trial(known.number, str(known.point["family"]), known.point, epochs)
 
     def _may_look(self) -> bool:
-        """Fidelities below the full one have had less than their share of the training."""
+        """Short trainings have had less than their share."""
+        top = len(self._rungs) - 1
         looks = full = 0
-        for node in self._nodes.values():
-            reached = len(node.losses)
-            if node.running > 0:
-                reached = self._rungs.index(node.running) + 1
-            epochs = self._rungs[reached - 1] if reached else 0
-            if reached == len(self._rungs):
-                full += epochs
-            else:
-                looks += epochs
-        return len(self._rungs) == 1 or looks <= LOOKS * (looks + full)
+        for known in self._known.values():
+            rung = len(known.losses) - 1 if known.asked is None else known.asked
+            if rung == top:
+                full += self._rungs[top]
+            elif rung >= 0:
+                looks += self._rungs[rung]
+        return top == 0 or looks <= LOOKS * (looks + full)
 
-    def _random(self, rng: random.Random) -> Point:
-        for _ in range(100):
-            point = {name: drawn(p, rng) for name, p in self._space.items()}
-            if frozenset(self._space.active(point).items()) not in self._nodes:
-                break
-        return point
+    def _drawn(self, rng: random.Random) -> Point:
+        return {name: drawn(p, rng) for name, p in self._space.items()}
 
-    def _thought_of(self, rng: random.Random) -> Point | None:
-        """The most promising of a pool of new points."""
-        if rng.random() < AT_RANDOM:
-            return self._random(rng)
-        while self._queue:
-            point = self._queue.pop()
-            if frozenset(self._space.active(point).items()) not in self._nodes:
-                return point
-        parents = self._parents()
-        pool: dict[frozenset[tuple[str, Value]], Point] = {}
+    def _thought_of(self, rng: random.Random, blindly: bool) -> Point | None:
+        """The most promising of many new points: half random, half children of the front."""
+        parents = self._front()
+        pool: dict[Key, Point] = {}
         for number in range(POOL):
-            if number % 2 and parents:
-                point = self._child(parents, rng)
-            else:
-                point = {name: drawn(p, rng) for name, p in self._space.items()}
+            point = self._child(parents, rng) if number % 2 else self._drawn(rng)
             key = frozenset(self._space.active(point).items())
-            if key not in self._nodes:
+            if key not in self._known:
                 pool[key] = point
-        if not pool:
-            return None
-        points = list(pool.values())
-        order = np.argsort(self._gains([Node(p, 0) for p in points]))
-        self._queue = [points[i] for i in order[-LOWERED:]]
-        return self._queue.pop()
+                if blindly:
+                    return point
+        new = [Known(point, 0, self._surrogate.row(point)) for point in pool.values()]
+        return self._most_promising(new).point if new else None
 
-    def _parents(self) -> list[Node]:
-        done = [n for n in self._nodes.values() if n.losses and n.costs]
-        top = max(len(n.losses) for n in done)
-        done = [n for n in done if len(n.losses) == top]
-        rows = np.array([[n.losses[-1], *n.costs] for n in done])
+    def _front(self) -> list[Known]:
+        """Those that nothing beats, at the highest rung that any has reached."""
+        top = max((len(k.losses) for k in self._known.values()), default=0)
+        done = [k for k in self._known.values() if top and len(k.losses) == top]
+        rows = np.array([[k.losses[-1], *k.costs] for k in done if k.costs is not None])
         on = [i for i, r in enumerate(rows) if not ((rows <= r).all(1) & (rows < r).any(1)).any()]
         return [done[i] for i in on]
 
-    def _child(self, parents: list[Node], rng: random.Random) -> Point:
-        point = dict(rng.choice(parents).point)
-        other = rng.choice(parents).point
-        names = list(self._space)
+    def _child(self, parents: Sequence[Known], rng: random.Random) -> Point:
+        """Of one parent with one or two values changed, or first crossed with another."""
+        if not parents:
+            return self._drawn(rng)
+        point, other = dict(rng.choice(parents).point), rng.choice(parents).point
         if rng.random() < 0.3 and other["family"] == point["family"]:
-            point = {n: (other if rng.random() < 0.5 else point)[n] for n in names}
-        own = [n for n in self._space.active(point) if n != "family"] or names
+            point = {n: (other if rng.random() < 0.5 else point)[n] for n in self._space}
+        own = [n for n in self._space.active(point) if n != "family"]
         for name in rng.sample(own, min(len(own), rng.randint(1, 2))):
             point[name] = drawn(self._space[name], rng)
         return point
 
-    def _most_promising(self, nodes: list[Node]) -> Node:
-        return nodes[int(np.argmax(self._gains(nodes)))]
+    def _most_promising(self, among: Sequence[Known]) -> Known:
+        return among[int(np.argmax(self._gains(among)))]
 
-    def _gains(self, nodes: list[Node]) -> Floats:
-        """Expected growth (N,) of what the front dominates."""
-        self._learn()
-        mean, deviation, costs = self._predicted(nodes)
-        known = self._chain.known
-        done = [n for n in self._nodes.values() if len(n.losses) >= known and n.costs]
-        losses = np.array([n.losses[known - 1] for n in done])
-        spent = np.array([n.costs for n in done])
-        running = [
-            n for n in self._nodes.values() if n.running > 0 and n.costs and len(n.losses) < known
-        ]
-        if running:
-            guess, _, at = self._predicted(running)
-            losses, spent = np.concatenate([losses, guess]), np.concatenate([spent, at])
-        worst = self._worst
-        levels = self._levels(spent)
-        under = (spent[None] <= levels[:, None] + 1e-9).all(-1)
-        best_L = np.minimum(np.where(under, losses, np.inf).min(1), worst)
-        z = (best_L[None] - mean[:, None]) / np.maximum(deviation, 1e-9)[:, None]
-        gain = deviation[:, None] * (z * norm.cdf(z) + norm.pdf(z))
-        fits = (costs[:, None] <= levels[None] + 1e-9).all(-1)
-        return (gain * fits).sum(1)
+    def _gains(self, among: Sequence[Known]) -> Floats:
+        """How much the dominated hypervolume is expected to grow by each (N,)."""
+        belief = self._belief(among)
+        rung = self._surrogate.rung
+        reached = [k for k in self._known.values() if len(k.losses) > rung and k.costs is not None]
+        losses = np.array([k.losses[rung] for k in reached])
+        costs = np.array([k.costs for k in reached])
+        flying = [k for k in self._known.values() if k.asked is not None and len(k.losses) <= rung]
+        if flying:
+            guess = self._belief(flying)
+            losses = np.concatenate([losses, guess.losses])
+            costs = np.concatenate([costs, guess.costs])
+        levels = self._levels()
+        under = (costs[None] <= levels[:, None] + 1e-9).all(-1)
+        best = np.minimum(np.where(under, losses, np.inf).min(1), self._surrogate.worst)
+        fits = (belief.costs[:, None] <= levels[None] + 1e-9).all(-1)
+        improvement = expected_improvement(belief.losses, belief.deviations, best)
+        gains: Floats = (improvement * fits).sum(1) * belief.allowed
+        return gains
 
-    def _levels(self, spent: Floats) -> Floats:
+    def _levels(self) -> Floats:
+        """Costs (L, C), logarithms: evenly up to the limit, or beyond whatever is to be had."""
+        if not self._costs:
+            return np.zeros((1, 0))
+        lowered = [(k.costs, k.limits) for k in self._known.values() if k.costs is not None]
+        highest = np.max([self._surrogate.dearest, *(c for c, _ in lowered)], 0) + BEYOND
+        costs, limits = lowered[0]
+        for place, name in enumerate(self._costs):
+            if name in limits:
+                highest[place] = min(highest[place], costs[place] - limits[name])
         rng = np.random.default_rng(0)
-        high = np.exp(self._cost_rows.max(0))
-        if MODE == "linear":
-            u = (np.arange(LEVELS) + 0.5) / LEVELS
-            return np.log(np.stack([rng.permutation(u) * h for h in high], 1) + 1e-12)
-        return self._cost_rows[rng.integers(len(self._cost_rows), size=LEVELS)]
+        even = (np.arange(LEVELS) + 0.5) / LEVELS
+        levels: Floats = np.log([rng.permutation(even) * h for h in np.exp(highest)]).T
+        return levels
 
-    def _predicted(self, nodes: list[Node]) -> tuple[Floats, Floats, Floats]:
-        x = self._encode([n.point for n in nodes])
-        costs = np.full((len(nodes), len(self._costs)), np.nan)
-        for i, n in enumerate(nodes):
-            if n.costs:
-                costs[i] = n.costs
-        missing = np.isnan(costs).any(1)
-        if missing.any():
-            for k, process in enumerate(self._cost_processes):
-                costs[missing, k] = process(x[missing])[0]
-        y = np.full((len(nodes), len(self._rungs)), np.nan)
-        for i, n in enumerate(nodes):
-            y[i, : len(n.losses)] = n.losses
-        mean, deviation = self._chain(self._features(x, costs), y)
-        return mean, deviation, costs
+    def _belief(self, among: Sequence[Known]) -> "Belief":
+        return self._surrogate.belief(*self._arrays(among))
 
-    def _features(self, x: Floats, costs: Floats) -> Floats:
-        return np.concatenate([x, (costs - self._middle) / self._spread], 1)
+    def _learn(self) -> bool:
+        """Whatever was told since; whether that is enough to believe anything."""
+        lowered = [k for k in self._known.values() if k.costs is not None]
+        state = len(lowered), sum(len(k.losses) for k in lowered)
+        if lowered and state != self._learnt:
+            self._learnt = state
+            lowered.sort(key=lambda k: k.number)
+            self._surrogate.learn(*self._arrays(lowered), [k.limits for k in lowered])
+        return self._surrogate.rung >= 0
 
-    def _learn(self) -> None:
-        if self._fitted == self._learnt:
-            return
-        self._fitted = self._learnt
-        rows = sorted((n for n in self._nodes.values() if n.costs), key=lambda n: n.number)
-        x = self._encode([n.point for n in rows])
-        self._cost_rows = costs = np.array([n.costs for n in rows])
-        self._middle, self._spread = costs.mean(0), costs.std(0) + 1e-9
-        if not hasattr(self, "_cost_processes"):
-            self._cost_processes = [Process() for _ in self._costs]
-            self._chain = Chain(len(self._rungs))
-        for k, process in enumerate(self._cost_processes):
-            process.fit(x[:200], costs[:200, k])
-        y = np.full((len(rows), len(self._rungs)), np.nan)
-        for i, n in enumerate(rows):
-            y[i, : len(n.losses)] = n.losses
-        self._chain.fit(self._features(x, costs), y)
-        rng = random.Random(self._seed)
-        anyone = [Node({n: drawn(p, rng) for n, p in self._space.items()}, 0) for _ in range(200)]
-        self._worst = float(np.median(self._predicted(anyone)[0]))
+    def _arrays(self, among: Sequence[Known]) -> tuple[Floats, Floats, Floats]:
+        """Rows (N, F), costs (N, C) and losses (N, R), NaN where nothing is known."""
+        nothing = np.full(len(self._costs), np.nan)
+        losses = np.full((len(among), len(self._rungs)), np.nan)
+        for row, known in zip(losses, among, strict=True):
+            row[: len(known.losses)] = known.losses
+        costs = np.array([nothing if k.costs is None else k.costs for k in among])
+        return np.array([k.row for k in among]), costs, losses
 
 
-MODE = "linear"
+def expected_improvement(means_N: Floats, deviations_N: Floats, best_L: Floats) -> Floats:
+    """How far below each of some losses a Gaussian is expected to fall, (N, L)."""
+    from scipy.special import ndtr
 
-
-def make(algorithm, space, objectives, *, rungs, seed, first):
-    """See `Maker.make`."""
-    return Pareto(space, objectives, rungs=rungs, seed=seed, first=first)
+    z = (best_L[None] - means_N[:, None]) / np.maximum(deviations_N, 1e-9)[:, None]
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    gain: Floats = deviations_N[:, None] * (z * ndtr(z) + density)
+    return gain

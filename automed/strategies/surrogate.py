@@ -1,21 +1,19 @@
-"""What a search believes of architectures it has not trained: Gaussian processes, with error bars.
-
-Fidelities are chained: the score after more epochs is what it was after fewer, scaled, and a
-Gaussian process over architecture and costs of what that leaves (recursive co-kriging).
-
-Source: Le Gratiet and Garnier 2014, doi:10.1615/Int.J.UncertaintyQuantification.2014006914.
-"""
+"""What a search believes of untrained architectures: Gaussian processes, with error bars."""
 
 import math
+import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 from automed.space import Choice, Integer, Joint, Point, Real, Value
+from automed.strategies.random_search import drawn
 
 Floats = NDArray[np.float64]
 
@@ -24,13 +22,113 @@ GROWTH = 1.5
 SPREADS = 3.0
 """How far below the median a score counts, in distances from there to the best tenth: one at
 chance level says that it is bad, and shall not say how much."""
-
-
 ENOUGH = 10
 """Observations that a kernel's lengths can be sought from."""
+FEWEST = 4
+"""Observations that are learnt from at all."""
+MOST = 200
+"""Observations that costs are learnt from: they are nearly free of noise."""
+ANYONE = 200
+"""Random architectures whose median is the corner of the hypervolume."""
 PRIOR = ConstantKernel(1.0, (0.1, 10.0)) * Matern(2.5, (0.5, 20.0), nu=2.5) + WhiteKernel(
     0.05, (1e-3, 0.5)
 )
+
+
+class Belief(NamedTuple):
+    """What is expected of architectures.
+
+    Attributes:
+        losses: Means (N,) at the highest rung that anything is known of.
+        deviations: Their standard deviations (N,).
+        costs: Logarithms (N, C): measured where they were, else predicted.
+        allowed: Chance (N,) to keep within every limit.
+    """
+
+    losses: Floats
+    deviations: Floats
+    costs: Floats
+    allowed: Floats
+
+
+class Surrogate:
+    """Scores, costs and limits, learnt from an architecture's parameters.
+
+    Fidelities are chained: the score after more epochs is what it was after fewer, scaled, and a
+    Gaussian process over parameters and costs of what that leaves (recursive co-kriging). It is a
+    function of what it is taught and in which order, whatever it was taught before.
+
+    Source: Le Gratiet and Garnier 2014, doi:10.1615/Int.J.UncertaintyQuantification.2014006914.
+
+    Attributes:
+        rung: The highest rung that anything is known of; -1 if there is none.
+        worst: The loss that anything has to stay under to be worth something: the median of what
+            is expected of random architectures.
+        dearest: The highest costs (C,) that are expected among random architectures.
+    """
+
+    def __init__(self, space: Joint, *, num_rungs: int) -> None:
+        self._encode, self._chain = Encoding(space), Chain(num_rungs)
+        self._costs: list[Process] = []
+        self._limits: dict[str, Process] = {}
+        rng = random.Random(0)
+        self._anyone = np.array(
+            [self._encode({n: drawn(p, rng) for n, p in space.items()}) for _ in range(ANYONE)]
+        )
+        self.worst, self.rung, self.dearest = math.inf, -1, np.empty(0)
+
+    def row(self, point: Point) -> Floats:
+        """A point in numbers (F,)."""
+        return self._encode(point)
+
+    def learn(
+        self,
+        rows_NF: Floats,
+        costs_NC: Floats,
+        losses_NR: Floats,
+        limits: Sequence[Mapping[str, float]],
+    ) -> None:
+        """Forget what was known and learn this.
+
+        Args:
+            rows_NF: Architectures, in an order that does not change as more become known.
+            costs_NC: Logarithms of their costs.
+            losses_NR: Losses by rung, NaN where there is none.
+            limits: Logarithm of the share that each takes of every limit.
+        """
+        first = costs_NC[:ENOUGH]  # a scale that stays, for the kernels that were sought on it
+        self._middle, self._spread = first.mean(0), first.std(0) + 1e-9
+        if not self._costs:
+            self._costs = [Process() for _ in costs_NC.T]
+        for process, costs in zip(self._costs, costs_NC.T, strict=True):
+            process.fit(rows_NF[:MOST], costs[:MOST])
+        for name in {n for taken in limits for n, share in taken.items() if share > 0}:
+            held = np.array([taken[name] for taken in limits])
+            self._limits.setdefault(name, Process()).fit(rows_NF[-MOST:], held[-MOST:])
+        tried = np.isfinite(losses_NR).any(1)
+        self._chain.fit(self._features(rows_NF, costs_NC)[tried], losses_NR[tried])
+        self.rung = self._chain.known - 1
+        nothing = np.full((ANYONE, costs_NC.shape[1]), np.nan)
+        unknown = np.full((ANYONE, losses_NR.shape[1]), np.nan)
+        anyone = self.belief(self._anyone, nothing, unknown)
+        self.worst, self.dearest = float(np.median(anyone.losses)), anyone.costs.max(0)
+
+    def belief(self, rows_NF: Floats, costs_NC: Floats, losses_NR: Floats) -> Belief:
+        """What is expected of architectures, given what is known of them, NaN where nothing is."""
+        costs = costs_NC.copy()
+        missing = np.isnan(costs).any(1)
+        allowed = np.ones(len(rows_NF))
+        if missing.any():
+            for process, column in zip(self._costs, costs.T, strict=True):
+                column[missing] = process(rows_NF[missing])[0]
+            for process in self._limits.values():
+                mean, deviation = process(rows_NF[missing])
+                allowed[missing] *= ndtr(-mean / np.maximum(deviation, 1e-9))
+        mean, deviation = self._chain(self._features(rows_NF, costs), losses_NR)
+        return Belief(mean, deviation, costs, allowed)
+
+    def _features(self, rows_NF: Floats, costs_NC: Floats) -> Floats:
+        return np.concatenate([rows_NF, (costs_NC - self._middle) / self._spread], 1)
 
 
 class Encoding:
@@ -40,7 +138,8 @@ class Encoding:
     """
 
     def __init__(self, space: Joint) -> None:
-        self._space, self._columns = space, {}
+        self._space = space
+        self._columns: dict[str, int] = {}
         middle: list[float] = []
         for name, parameter in space.items():
             self._columns[name] = len(middle)
@@ -50,18 +149,17 @@ class Encoding:
                 middle.append(0.5)
         self._middle = np.array(middle)
 
-    def __call__(self, points: Sequence[Point]) -> Floats:
-        """(N, F)."""
-        rows = np.tile(self._middle, (len(points), 1))
-        for row, point in zip(rows, points, strict=True):
-            for name, value in self._space.active(point).items():
-                parameter, column = self._space[name], self._columns[name]
-                if isinstance(parameter, Choice):
-                    row[column : column + len(parameter.options)] = 0.0
-                    row[column + parameter.options.index(value)] = 1.0
-                else:
-                    row[column] = _share(parameter, value)
-        return rows
+    def __call__(self, point: Point) -> Floats:
+        """(F,)."""
+        row = self._middle.copy()
+        for name, value in self._space.active(point).items():
+            parameter, column = self._space[name], self._columns[name]
+            if isinstance(parameter, Choice):
+                row[column : column + len(parameter.options)] = 0.0
+                row[column + parameter.position(value)] = 1.0
+            else:
+                row[column] = _share(parameter, value)
+        return row
 
 
 def _share(parameter: Integer | Real, value: Value) -> float:
@@ -72,25 +170,35 @@ def _share(parameter: Integer | Real, value: Value) -> float:
 
 
 class Process:
-    """A Gaussian process of one quantity, its kernel sought anew as the observations grow.
+    """A Gaussian process of one quantity.
 
-    The kernel depends on the observations and their order alone, so that a search that is resumed
-    goes on as it would have.
+    Its kernel is sought among the first observations, whose number grows in steps: seeking takes
+    long. Equal observations in an equal order give the same kernel. Losses that are hopeless are
+    brought nearer to the others, see SPREADS.
     """
 
-    def __init__(self) -> None:
-        self._kernel, self._sought = PRIOR, 0
+    def __init__(self, *, losses: bool = False) -> None:
+        self._tamed = winsorised if losses else np.asarray
+        self._kernel: Kernel = PRIOR
+        self._sought = self._held = np.empty((0, 0)), np.empty(0)
         self._fitted: GaussianProcessRegressor | None = None
 
     def fit(self, x_NF: Floats, y_N: Floats) -> None:
         """Learn from all observations, in the order they were made."""
-        milestone = _milestone(len(y_N))
-        if milestone != self._sought:
-            first = slice(0, milestone)
-            self._kernel = PRIOR if milestone == 0 else _sought(x_NF[first], y_N[first])
-            self._sought = milestone
-        self._fitted = GaussianProcessRegressor(self._kernel, optimizer=None, normalize_y=True)
-        self._fitted.fit(x_NF, y_N)
+        first = _milestone(len(y_N))
+        x, y = x_NF[:first], y_N[:first]
+        if not (np.array_equal(x, self._sought[0]) and np.array_equal(y, self._sought[1])):
+            self._sought = x, y
+            with warnings.catch_warnings(action="ignore"):  # lengths at the end of their range
+                seeking = GaussianProcessRegressor(PRIOR, normalize_y=True)
+                self._kernel = seeking.fit(x, self._tamed(y)).kernel_ if first else PRIOR
+        if not self._holds(x_NF, y_N):
+            self._fitted = GaussianProcessRegressor(self._kernel, optimizer=None, normalize_y=True)
+            self._fitted.fit(x_NF, self._tamed(y_N))
+            self._held = x_NF, y_N
+
+    def _holds(self, x_NF: Floats, y_N: Floats) -> bool:
+        return np.array_equal(x_NF, self._held[0]) and np.array_equal(y_N, self._held[1])
 
     def __call__(self, x_NF: Floats) -> tuple[Floats, Floats]:
         """Means (N,) and standard deviations (N,) of what is the architecture's own."""
@@ -106,36 +214,31 @@ def _milestone(number: int) -> int:
     return milestone
 
 
-def _sought(x_NF: Floats, y_N: Floats) -> Kernel:
-    with warnings.catch_warnings(action="ignore"):  # lengths at the end of their range
-        return GaussianProcessRegressor(PRIOR, normalize_y=True).fit(x_NF, y_N).kernel_
-
-
 class Chain:
-    """A process for every fidelity, each beginning from what the one before knows."""
+    """A process for every fidelity, each beginning from what the one before knows.
+
+    Attributes:
+        known: How many fidelities anything is known of, from the lowest on.
+    """
 
     def __init__(self, num_rungs: int) -> None:
-        self._processes = [Process() for _ in range(num_rungs)]
+        self._processes = [Process(losses=True) for _ in range(num_rungs)]
         self._slopes = [0.0] * num_rungs
         self.known = 0
 
     def fit(self, x_NF: Floats, y_NR: Floats) -> None:
-        """Learn from scores (N, rungs), smaller better, NaN where there is none."""
+        """Learn from scores (N, R), smaller better, NaN where there is none."""
         self.known = 0
         for rung, process in enumerate(self._processes):
-            seen = np.isfinite(y_NR[:, rung])
-            if rung:
-                seen &= np.isfinite(y_NR[:, rung - 1])
-            if seen.sum() < 4:
+            seen = np.isfinite(y_NR[:, : rung + 1]).all(1)
+            if seen.sum() < FEWEST:
                 return
-            x, y = x_NF[seen], winsorised(y_NR[seen, rung])
+            y = y_NR[seen, rung]
             if rung:
                 before = y_NR[seen, rung - 1]
-                spread = float(before.var())
-                slope = 0.0 if spread == 0 else float(np.cov(before, y)[0, 1] / spread)
-                self._slopes[rung] = max(0.0, slope)
+                self._slopes[rung] = max(0.0, _slope(winsorised(before), winsorised(y)))
                 y = y - self._slopes[rung] * before
-            process.fit(x, y)
+            process.fit(x_NF[seen], y)
             self.known = rung + 1
 
     def __call__(self, x_NF: Floats, y_NR: Floats) -> tuple[Floats, Floats]:
@@ -150,6 +253,12 @@ class Chain:
                 mean = np.where(measured, y_NR[:, rung], mean)
                 variance = np.where(measured, 0.0, variance)
         return mean, np.sqrt(variance)
+
+
+def _slope(x_N: Floats, y_N: Floats) -> float:
+    """Of y by x, least squares; 0 where x is constant."""
+    spread = float(x_N.var(ddof=1))
+    return float(np.cov(x_N, y_N)[0, 1]) / spread if spread > 0 else 0.0
 
 
 def winsorised(y_N: Floats) -> Floats:

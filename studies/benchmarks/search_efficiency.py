@@ -22,6 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from multiprocessing import get_context
@@ -72,9 +73,11 @@ class Table:
     """Every architecture of a search space with what is known of it."""
 
     def __init__(self, source: Source) -> None:
-        read = pd.read_csv if source.file.suffix == ".csv" else pd.read_parquet
-        rows = read(source.file)
-        self.genes = [tuple(g) for g in rows[source.genes].astype(str)]
+        if source.file.suffix == ".csv":
+            rows = pd.read_csv(source.file, dtype={source.genes: str})
+        else:
+            rows = pd.read_parquet(source.file)
+        self.genes = [tuple(g) for g in rows[source.genes]]
         self.place = {genes: i for i, genes in enumerate(self.genes)}
         self.high: NDArray[np.float64] = 100 - rows[source.high].to_numpy(float)
         self.latency = rows[source.latency].to_numpy(float)
@@ -115,7 +118,7 @@ class Table:
         return [int(near[i]) for i in front(values, BOTH)]
 
 
-class Spent(Exception):
+class BudgetSpentError(Exception):
     """There is nothing left to train with."""
 
 
@@ -151,7 +154,7 @@ class Meter:
 
     def _paid(self, genes: Genes, cost: float) -> int:
         if self.spent + cost > self.cost + 1e-9:
-            raise Spent
+            raise BudgetSpentError
         self.spent += cost
         return self.table.place[genes]
 
@@ -193,7 +196,7 @@ class Replay:
             ended = self.flying.pop(0)
             try:
                 outcome = evaluate(ended)
-            except Spent:
+            except BudgetSpentError:
                 return
             tell(ended, outcome)
 
@@ -325,7 +328,7 @@ class Method:
     """A way to search.
 
     Attributes:
-        search: Spends a meter; ends by itself or by `Spent`.
+        search: Spends a meter; ends by itself or by `BudgetSpentError`.
         low: It makes use of short trainings, so that a table without is not for it.
         costs_time: Asking takes so long that it is not followed beyond a cost of 100.
     """
@@ -375,10 +378,8 @@ def one(source: Source, name: str, seed: int, cost: float, workers: int) -> dict
     method, table = METHODS[name], Table(source)
     meter = Meter(table, min(cost, 100) if method.costs_time else cost)
     started = time.process_time()
-    try:
+    with suppress(BudgetSpentError):
         method.search(meter, seed, workers)
-    except Spent:
-        pass
     return {
         "problem": source.name,
         "method": name,
@@ -393,13 +394,17 @@ def one(source: Source, name: str, seed: int, cost: float, workers: int) -> dict
 def summary(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     """Mean and standard deviation over the seeds."""
     frame = pd.DataFrame(rows)
-    marks = [c for c in frame if c.startswith("at ")]
+    marks = [f"at {m}" for m in MARKS if f"at {m}" in frame]
     groups = frame.groupby(["problem", "method"], sort=False)
-    told = groups[marks].agg(lambda x: f"{x.mean():.3f}±{x.std(ddof=0):.3f}" if x.any() else "")
+    told = groups[marks].agg(_spread)
     told["seeds"] = groups.size()
     for name in ("lowered", "trained", "cpu s"):
         told[name] = groups[name].mean().round(1)
     return told.reset_index()
+
+
+def _spread(values: "pd.Series[float]") -> str:
+    return f"{values.mean():.3f}±{values.std(ddof=0):.3f}" if values.notna().all() else ""
 
 
 def figure(rows: Iterable[dict[str, object]]) -> go.Figure:
@@ -407,7 +412,7 @@ def figure(rows: Iterable[dict[str, object]]) -> go.Figure:
     import plotly.express as px
 
     frame = pd.DataFrame(rows)
-    marks = [c for c in frame if c.startswith("at ")]
+    marks = [f"at {m}" for m in MARKS if f"at {m}" in frame]
     means = frame.groupby(["problem", "method"], sort=False)[marks].mean().reset_index()
     points = means.melt(["problem", "method"], var_name="cost", value_name="hypervolume").dropna()
     points["cost"] = points["cost"].str.removeprefix("at ").astype(int)

@@ -176,6 +176,7 @@ OPTIONS = {
     ("--strategy", "optuna:tpee"): "did you mean 'optuna:tpe'?",
     ("--strategy", "nsga2"): "did you mean 'optuna:nsga2'?",
     ("--stopping", "halvin"): "did you mean 'halving'?",
+    ("--strategy", "pareto", "--stopping", "halving"): "leave out --stopping halving",
     ("--stopping", "nni"): "nni:medianstop",
     ("--strategy", "nni:gp"): "take optuna:gp",
     ("--strategy", "nni:bohb"): "take optuna:tpe --stopping halving",

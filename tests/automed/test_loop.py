@@ -206,5 +206,5 @@ def test_every_strategy_searches(name: str, record: Record) -> None:
     assert search(strategy, record, executor=InProcess(in_flight=3), trials=8, starts=starts)
     rows = list(record.rows())
     assert len({key(t) for t, _ in rows}) == len(rows)
-    assert 7 < sum(o.trainings(FULL) for _, o in rows) <= 8
+    assert 7 < sum(o.trainings(FULL) for _, o in rows) < 9  # the last one may go beyond
     assert {t.number for t, _ in rows} >= {0, 1}

@@ -372,7 +372,9 @@ def test_told_without_being_asked_it_knows_the_point(name: str) -> None:
     assert asked(strategy).point != source.point
 
 
-@pytest.mark.parametrize("name", ["optuna:tpe", "optuna:nsga2", "nni:evolution", "nni:tpe"])
+@pytest.mark.parametrize(
+    "name", ["pareto", "optuna:tpe", "optuna:nsga2", "nni:evolution", "nni:tpe"]
+)
 def test_sixty_trials_cover_more_than_at_random(name: str) -> None:
     def covered(name: str, seed: int) -> float:
         strategy, values = make(name, HARDER, seed=seed), []
