@@ -9,7 +9,7 @@ from automed import registry
 from automed.errors import UnknownNameError
 from automed.plan import DEFAULT_STRATEGY, Plan
 from automed.run import RESULTS_FILE, Run
-from automed.session import Session, Silent, Watch
+from automed.session import Session, Silent, Watch, front_of
 from automed.task import COSTS, Direction, Task
 
 __all__ = ["Run", "resume", "search"]
@@ -34,6 +34,7 @@ def search(
     baselines: Iterable[str] | None = None,
     keys: Mapping[str, str] | None = None,
     window: tuple[float, float] | None = None,
+    warm_start: str | Path | None = None,
     latencies: str | Path | None = None,
     address: str | None = None,
     cpus: float = 1.0,
@@ -61,6 +62,7 @@ def search(
         baselines: Unsearched networks and classical methods to compare with; None for the task's.
         keys: Which arrays or columns of the data play which role.
         window: Raw values mapped to 0 and 1.
+        warm_start: A run folder, of another task maybe, whose front is tried first.
         latencies: A run folder whose timings are used again instead of measuring.
         address: Ray cluster to join.
         cpus: Cores a trial takes on a cluster.
@@ -105,6 +107,7 @@ def search(
         gpus=gpus,
         address=address,
         hours=hours,
+        starts=() if warm_start is None else front_of(Path(warm_start)),
         latencies=None if latencies is None else _absolute(latencies),
         own_limits=tuple(limits or ()),
         examples=examples,

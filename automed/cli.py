@@ -113,6 +113,10 @@ def search(
         str | None,
         typer.Option(help="Raw values mapped to 0 and 1, for example=-1000,400."),
     ] = None,
+    warm_start: Annotated[
+        Path | None,
+        typer.Option(help="Run folder, of another task maybe, whose front is tried first."),
+    ] = None,
     latencies: Annotated[
         Path | None,
         typer.Option(help="Run folder whose timings are used again, for an exact repeat."),
@@ -173,6 +177,7 @@ def search(
             baselines=named,
             keys=quantities.pairs(keys),
             window=quantities.interval(window),
+            warm_start=warm_start,
             latencies=latencies,
             address=ray_address,
             cpus=cpus,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from automed.space import Point
 from automed.task import Task
 
 DEFAULT_STRATEGY = "optuna:tpe"
@@ -30,6 +31,7 @@ class Plan:
         gpus: GPUs a trial takes on a cluster.
         address: Of a Ray cluster to join.
         hours: Wall time to search, or None.
+        starts: Points tried after the families' defaults: the front of an earlier search.
         latencies: Run folder whose timings are used again, or None.
         own_limits: Names of the limits that the user gave; the others are the task's.
         examples: Whether the report shows pictures of validation samples.
@@ -49,6 +51,7 @@ class Plan:
     gpus: float = 0.0
     address: str | None = None
     hours: float | None = None
+    starts: tuple[Point, ...] = ()
     latencies: str | None = None
     own_limits: tuple[str, ...] = ()
     examples: bool = True
@@ -56,7 +59,8 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """Plain JSON values; `from_settings` is the inverse."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return values | {"task": self.task.model_dump(), "keys": dict(self.keys)}
+        plain = {"keys": dict(self.keys), "starts": [dict(point) for point in self.starts]}
+        return values | {"task": self.task.model_dump(), **plain}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Plan":
@@ -68,6 +72,7 @@ class Plan:
                 "task": Task.model_validate(settings["task"]),
                 "window": None if window is None else (window[0], window[1]),
                 "own_limits": tuple(settings.get("own_limits", ())),
+                "starts": tuple(settings.get("starts", ())),
             }
         )
 

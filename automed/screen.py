@@ -20,6 +20,7 @@ from automed.report.text import (
     compare,
     cost_text,
     count,
+    gain,
     interval_text,
     metric_label,
     score_text,
@@ -205,8 +206,10 @@ def tell(run: "Run", console: Console | None = None) -> None:
             soft_wrap=True,
         )
     for baseline in results.baselines if results.chosen else ():
-        pace, gain = compare(results, run.best, baseline)
-        console.print(f"  against {baseline.name}: {pace}, {gain}", markup=False, highlight=False)
+        pace, more = compare(results, run.best, baseline)
+        console.print(f"  against {baseline.name}: {pace}, {more}", markup=False, highlight=False)
+    if verdict := gain(results):
+        console.print(Text(verdict))
     console.print(Text(f"Take {results.reason}", style="bold"))
     console.print(
         f"Everything is in {run.folder}: report.html, pareto.csv, models/",

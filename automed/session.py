@@ -4,20 +4,28 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from automed import __version__, loop, registry
-from automed.errors import BudgetError, RunError, StrategyError, TaskError, UnknownNameError
+from automed.errors import (
+    BudgetError,
+    RunError,
+    SpaceError,
+    StrategyError,
+    TaskError,
+    UnknownNameError,
+)
 from automed.executors import Resources
 from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
+from automed.space import Point
 from automed.strategies.staged import Staged
-from automed.task import COSTS
+from automed.task import COSTS, Direction
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -85,6 +93,7 @@ class Session:
         registry.require_serving(task, self._parts.train.sample)
         registry.require_answering(task)
         self._space = registry.space(task.families, task.problem, self._parts.train.sample.dims)
+        self._require_within(plan.starts)
 
     def start(self, folder: Path, *, probe: bool) -> Run:
         """A new search in a new folder; a probe asks first whether anything meets the limits."""
@@ -179,6 +188,16 @@ class Session:
                 wrong = UnknownNameError("family", family, known)
                 raise TaskError(f"{task.name}: networks.{name}: {wrong}")
 
+    def _require_within(self, points: Sequence[Point]) -> None:
+        for point in points:
+            if point.keys() != self._space.keys() or any(
+                value not in self._space[name] for name, value in point.items()
+            ):
+                raise SpaceError(
+                    "the search to start from had another space; give --family as it was searched "
+                    "there, on images of as many dimensions, or leave out --warm-start"
+                )
+
     def _open_data(self) -> "Parts":
         from automed import data
         from automed.evaluate import source
@@ -212,16 +231,17 @@ class Session:
         return trials
 
     def _starts(self) -> list[Trial]:
-        """The default of every family: what a person would try first, a search should know."""
+        """The default of every family, which a person would try first, and an earlier front."""
         task = self._plan.task
         own = {
             name: {k: v for k, v in registry.family(name)().config().items() if k in self._space}
             for name in task.families
         }
         every = {k: v for config in own.values() for k, v in config.items()}
+        points = [{**every, **own[name], "family": name} for name in task.families]
         return [
-            Trial(number, name, {**every, **own[name], "family": name}, task.budget.epochs)
-            for number, name in enumerate(task.families)
+            Trial(number, str(point["family"]), point, task.budget.epochs)
+            for number, point in enumerate([*points, *self._plan.starts])
         ]
 
     def _probe_limits(self) -> None:
@@ -291,6 +311,26 @@ def _acknowledged(watch: Watch) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
+
+
+def front_of(folder: Path) -> tuple[Point, ...]:
+    """The architectures on the front of a search, by its record; of no image, only points.
+
+    Raises:
+        RunError: The folder is no run, or nothing in it was trained to its end.
+    """
+    from automed.front import front
+    from automed.record import Record
+
+    record = Record.open(folder)
+    objectives: dict[str, Direction] = record.settings["plan"]["task"]["objectives"]
+    done = [(t, o) for t, o in record.rows() if o.state == "complete"]
+    if not done:
+        raise RunError(
+            f"{folder}: no trial was trained to its end, so there is nothing to start from"
+        )
+    values = [[o.value(name) for name in objectives] for _, o in done]
+    return tuple(done[i][0].point for i in front(values, list(objectives.values())))
 
 
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:

@@ -62,6 +62,7 @@ def _page(results: Results) -> str:
         metric=text.metric_label(results.score),
         chosen=chosen,
         tiles=_tiles(results, chosen) if chosen else [],
+        gain=text.gain(results),
         against={m.name: text.compare(results, chosen, m) for m in results.baselines}
         if chosen
         else {},

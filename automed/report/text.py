@@ -2,11 +2,14 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # results need pandas, and the terminal labels its metrics before that is loaded
     from automed.report.results import Interval, Model, Results
 
+AS_FAST = 1.1
+"""Latencies within this factor of each other are alike."""
 NOTHING = "\u2013"
 NOT_CLINICAL = (
     "Not for clinical use: a research result, not a medical device; nothing here was validated "
@@ -135,6 +138,27 @@ def compare(results: "Results", model: "Model", baseline: "Model") -> tuple[str,
             difference = ours[score].value - other[score].value
             return speed, f"{score_texts(difference, signed=True)[0]} {label}, {where}"
     return speed, NOTHING
+
+
+def gain(results: "Results") -> str:
+    """One line: which baselines the chosen model beats on the sealed part, and which it does not.
+
+    It beats one that is significantly worse and not faster, or slower and not significantly better.
+    Empty while the sealed part is closed.
+    """
+    beaten, others = list[str](), list[str]()
+    for c in results.comparisons:
+        if c.model == results.chosen:
+            low, high = sorted(results.sign * end for end in (c.difference.low, c.difference.high))
+            better, faster = low > 0 and c.speedup * AS_FAST > 1, high >= 0 and c.speedup > AS_FAST
+            (beaten if better or faster else others).append(c.baseline)
+    told = [f"The search beat {_listed(beaten)}"] if beaten else []
+    told += [f"{'no' if beaten else 'No'} gain over {_listed(others)}"] if others else []
+    return "; ".join(told) + ("." if told else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def _speed(ratio: float) -> str:

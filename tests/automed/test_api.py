@@ -12,7 +12,7 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from automed import api, registry
-from automed.errors import UnknownNameError
+from automed.errors import SpaceError, UnknownNameError
 from automed.evaluate import memo_key
 from automed.record import Record
 from automed.session import known_latencies
@@ -66,21 +66,10 @@ def clinic_file(folder, **changes):
     return path
 
 
-def searched(data, out, *, seed=3, latencies=None, examples=True, watch=None):
-    return api.search(
-        data=data,
-        out=out,
-        trials=2,
-        epochs=2,
-        seed=seed,
-        workers=1,
-        families=["vgg"],
-        baselines=["cnn5"],
-        executor="inline",
-        latencies=latencies,
-        examples=examples,
-        watch=watch,
-    )
+def searched(data, out, **options):
+    given = {"trials": 2, "epochs": 2, "seed": 3, "workers": 1, "families": ["vgg"]}
+    given |= {"baselines": ["cnn5"], "executor": "inline"}
+    return api.search(data=data, out=out, **given | options)
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +233,26 @@ def test_one_worker_and_known_latencies_repeat_to_the_same_table(
     done = command("search", *tiny_options, "--latencies", tiny_run.folder, "--out", again)
     assert done.code == 0, done.stderr
     pd.testing.assert_frame_equal(quiet(again), quiet(tiny_run.folder))
+
+
+def test_a_search_begins_with_the_front_of_an_earlier_one(run, tmp_path):
+    data = clinic_file(tmp_path)
+    again = searched(data, tmp_path / "run", seed=4, warm_start=run.folder)
+    record = Record.open(again.folder)
+    starts = record.settings["plan"]["starts"]
+    earlier = [dict(t.point) for t, _ in Record.open(run.folder).rows()]
+    assert starts
+    assert all(point in earlier for point in starts)
+    begun = [{**t.point} for t, _ in record.rows()]
+    assert all(point in begun for point in starts)
+    assert str(run.folder) not in (again.folder / "study.db").read_bytes().decode("latin-1")
+
+
+def test_a_search_over_another_space_cannot_begin_so(run, tmp_path):
+    with pytest.raises(SpaceError, match="leave out --warm-start"):
+        searched(
+            clinic_file(tmp_path), tmp_path / "run", families=["resnet"], warm_start=run.folder
+        )
 
 
 def test_a_resumed_run_finds_its_data_from_anywhere(run, tmp_path, monkeypatch):

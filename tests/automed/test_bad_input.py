@@ -201,6 +201,7 @@ OPTIONS = {
     ("--window", "nan,nan"): "number",
     ("--window=-inf,inf",): "number",
     ("--latencies", "none"): "none is no run folder",
+    ("--warm-start", "none"): "none is no run folder",
 }
 
 

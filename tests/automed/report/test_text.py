@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from automed.report import text
-from automed.report.results import Results
+from automed.report.results import Interval, Results
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,30 @@ from automed.report.results import Results
 )
 def test_numbers_read_as_people_write_them(given: object, shown: object) -> None:
     assert given == shown
+
+
+@pytest.mark.parametrize(
+    ("difference", "speedup", "beaten"),
+    [
+        ((0.02, 0.01, 0.03), 1.0, True),
+        ((0.02, 0.01, 0.03), 0.5, False),  # better, and twice as slow
+        ((0.00, -0.01, 0.01), 4.0, True),
+        ((0.00, -0.01, 0.01), 1.05, False),
+        ((-0.02, -0.03, -0.01), 4.0, False),  # faster, and significantly worse
+    ],
+)
+def test_what_the_search_gained_is_said_in_a_line(
+    results: Results, difference: tuple[float, float, float], speedup: float, beaten: bool
+) -> None:
+    given = next(c for c in results.comparisons if c.baseline == "resnet18")
+    other = replace(given, baseline="cnn5", difference=Interval(0.0, -0.1, 0.1), speedup=1.0)
+    changed = replace(given, difference=Interval(*difference), speedup=speedup)
+    told = text.gain(replace(results, chosen=given.model, comparisons=(changed, other)))
+    if beaten:
+        assert told == "The search beat resnet18; no gain over cnn5."
+    else:
+        assert told == "No gain over resnet18 and cnn5."
+    assert text.gain(replace(results, comparisons=())) == ""
 
 
 def test_a_comparison_is_told_with_its_paired_interval(results: Results) -> None:

@@ -3,11 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from automed import registry
+from automed import api, registry
 from automed.errors import StrategyError
 from automed.space import Choice, Integer, Real, joint
 from automed.strategies.pareto import LOOKS, Pareto, expected_improvement
@@ -117,6 +118,28 @@ def test_many_workers_are_asked_different_architectures_at_once() -> None:
         assert trial is not None
         strategy.tell(trial, outcome(trial))
     assert strategy.ask() is not None
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_real_search_trains_the_promising_further_within_its_budget(tmp_path: Path) -> None:
+    run = api.search(
+        data="phantom:lung-ct?patients=30&seed=1",
+        out=tmp_path / "run",
+        families=("vgg", "mobile"),
+        trials=6,
+        epochs=3,
+        workers=1,
+        baselines=(),
+        strategy="pareto",
+        executor="inline",
+    )
+    trials = run.results.trials
+    epochs = Counter(t["epochs"] for t in trials if t["state"] == "stopped")
+    complete = sum(t["state"] == "complete" for t in trials)
+    assert complete >= 3
+    assert 1 <= epochs.total() == epochs[1]
+    assert 5 < complete + epochs.total() / 3 < 7
+    assert run.results.front
 
 
 def test_two_scores_are_refused() -> None:
