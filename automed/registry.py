@@ -20,6 +20,7 @@ from automed.task import Task
 ROWS: dict[str, dict[str, str]] = {
     "strategy": {
         "pareto": "automed.strategies.pareto",
+        "controller": "automed.strategies.controller",
         "random": "automed.strategies.random_search",
         "nni": "automed.strategies.nni_tuners",
         "optuna": "automed.strategies.optuna_samplers",

@@ -24,7 +24,7 @@ FIRST = 8
 """Architectures drawn at random before the surrogate is asked."""
 POOL = 300
 """Architectures thought of when a new one is wanted."""
-LOOKS = 0.3
+LOOKS = 0.4
 """Share of the training that goes to fidelities below the full one."""
 AT_RANDOM = 0.1
 """Share of new architectures drawn blindly, lest the surrogate never hears that it errs."""
