@@ -48,7 +48,8 @@ def search(
         task: Name of a task, or path of a task file.
         data: Your images: .npz, folder of class folders, or .csv; None for the embedded data.
         out: Run folder; by default runs/<task>-<time>.
-        trials: Architectures to try; None for the task's own number.
+        trials: Full trainings, one that is stopped counting by its epochs; None for the task's
+            own number.
         epochs: Epochs of a full training; None for the task's own number.
         hours: Wall time after which nothing new is started.
         seed: Of split, strategy and weights.

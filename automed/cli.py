@@ -58,7 +58,10 @@ def search(
         Path | None,
         typer.Option(help="Run folder; default runs/<task>-<time>."),
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="Architectures to try.")] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Full trainings; one that is stopped counts by its epochs."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a full training.")] = None,
     hours: Annotated[
         float | None,

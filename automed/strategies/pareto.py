@@ -1,4 +1,4 @@
-"""automed's own strategy: costs are known before training, only the score is uncertain."""
+"""automed's own: costs are known, scores are learnt; pauses what promises the front little."""
 
 import random
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Successive halving over several objectives: a third goes on from each rung, without waiting."""
+"""Successive halving by non-dominated rank: a third goes on from each rung, nobody waits."""
 
 from collections.abc import Mapping, Sequence
 
