@@ -141,20 +141,29 @@ def compare(results: "Results", model: "Model", baseline: "Model") -> tuple[str,
 
 
 def gain(results: "Results") -> str:
-    """One line: which baselines the chosen model beats on the sealed part, and which it does not.
+    """What the chosen model adds to every baseline on the sealed part, if anything, in a line.
 
-    It beats one that is significantly worse and not faster, or slower and not significantly better.
-    Empty while the sealed part is closed.
+    One is beaten that is significantly worse and not faster, or slower and not significantly
+    better. Empty while the sealed part is closed.
     """
-    beaten, others = list[str](), list[str]()
+    found: dict[str, list[str]] = {
+        "The search beat": [],
+        "Its model is more accurate, and slower, than": [],
+        "Its model is faster, and less accurate, than": [],
+        "No gain over": [],
+    }
+    beaten, dearer, cheaper, none = found.values()
     for c in results.comparisons:
-        if c.model == results.chosen:
-            low, high = sorted(results.sign * end for end in (c.difference.low, c.difference.high))
-            better, faster = low > 0 and c.speedup * AS_FAST > 1, high >= 0 and c.speedup > AS_FAST
-            (beaten if better or faster else others).append(c.baseline)
-    told = [f"The search beat {_listed(beaten)}"] if beaten else []
-    told += [f"{'no' if beaten else 'No'} gain over {_listed(others)}"] if others else []
-    return "; ".join(told) + ("." if told else "")
+        if c.model != results.chosen:
+            continue
+        low, high = sorted(results.sign * end for end in (c.difference.low, c.difference.high))
+        if c.speedup > AS_FAST:
+            (beaten if high >= 0 else cheaper).append(c.baseline)
+        elif low > 0:
+            (beaten if c.speedup * AS_FAST > 1 else dearer).append(c.baseline)
+        else:
+            none.append(c.baseline)
+    return " ".join(f"{words} {_listed(names)}." for words, names in found.items() if names)
 
 
 def _listed(names: Sequence[str]) -> str:
