@@ -180,10 +180,11 @@ def test_the_budget_counts_what_an_interrupted_run_has_spent(
     assert [(t.point["width"], t.epochs) for t in evaluate.seen] == rungs[2:4]
 
 
-def test_a_search_that_trains_nothing_ends(record: Record) -> None:
+def test_a_search_that_trains_nothing_ends(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MAX_LOWERED", 10)
     strategy, evaluate = Scripted(trial(n, 1 + n, epochs=0) for n in range(90)), Analytic()
     search(strategy, record, evaluate=evaluate, trials=2)
-    assert len(evaluate.seen) == 2 * loop.MAX_LOWERED
+    assert len(evaluate.seen) == 2 * 10
 
 
 def test_known_trials_hold_no_checkpoints(record: Record) -> None:
