@@ -32,6 +32,13 @@ def front(values: ArrayLike, directions: Sequence[str]) -> list[int]:
     ]
 
 
+def beaten(losses_NM: NDArray[np.float64], by_KM: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows (N,) some other row is nowhere worse and somewhere better than; less is better."""
+    return np.array(
+        [((by_KM <= row).all(axis=1) & (by_KM < row).any(axis=1)).any() for row in losses_NM], bool
+    )
+
+
 def hypervolume(values: ArrayLike, directions: Sequence[str], reference: Sequence[float]) -> float:
     """Area dominated by two-objective values (N, 2) up to the reference point.
 

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.errors import StrategyError
+from automed.front import beaten
 from automed.space import Joint, Point, Value
 from automed.strategies.random_search import drawn
+from automed.strategies.stopping import value_at
 from automed.task import COSTS, Direction
 from automed.trial import Outcome, Trial
 
@@ -115,7 +117,8 @@ class Pareto:
         self._next = first
         self._costs = [name for name in objectives if name in COSTS]
         self._score = next(name for name in objectives if name not in COSTS)
-        self._sign = -1.0 if objectives[self._score] == "maximize" else 1.0
+        self._direction = objectives[self._score]
+        self._sign = -1.0 if self._direction == "maximize" else 1.0
         self._known: dict[Key, Known] = {}
         self._learnt = 0, 0
 
@@ -152,14 +155,15 @@ class Pareto:
 
     def _loss_at(self, outcome: Outcome, rung: int, reached: int) -> float:
         """The loss when a rung was passed, from the curve; at the last one what is told."""
-        epochs = outcome.curve[: self._rungs[rung]]
-        seen = [self._sign * float(epoch[self._score]) for epoch in epochs if self._score in epoch]
-        if rung < reached - 1 and seen:
-            return min(seen)
-        return self._sign * outcome.value(self._score)
+        if rung == reached - 1:
+            return self._sign * outcome.value(self._score)
+        return self._sign * value_at(outcome, self._score, self._direction, self._rungs[rung])
+
+    def _key(self, point: Point) -> Key:
+        return frozenset(self._space.active(point).items())
 
     def _at(self, point: Point, number: int) -> Known:
-        key = frozenset(self._space.active(point).items())
+        key = self._key(point)
         if key not in self._known:
             self._known[key] = Known(point, number, self._surrogate.row(point))
         return self._known[key]
@@ -195,7 +199,7 @@ class Pareto:
         pool: dict[Key, Point] = {}
         for number in range(POOL):
             point = self._child(parents, rng) if number % 2 else self._drawn(rng)
-            key = frozenset(self._space.active(point).items())
+            key = self._key(point)
             if key not in self._known:
                 pool[key] = point
                 if blindly:
@@ -208,8 +212,7 @@ class Pareto:
         top = max((len(k.losses) for k in self._known.values()), default=0)
         done = [k for k in self._known.values() if top and len(k.losses) == top]
         rows = np.array([[k.losses[-1], *k.costs] for k in done if k.costs is not None])
-        on = [i for i, r in enumerate(rows) if not ((rows <= r).all(1) & (rows < r).any(1)).any()]
-        return [done[i] for i in on]
+        return [done[i] for i in np.flatnonzero(~beaten(rows, rows))]
 
     def _child(self, parents: Sequence[Known], rng: random.Random) -> Point:
         """Of one parent with one or two values changed, or first crossed with another."""
