@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from automed.errors import StrategyError
 from automed.front import beaten
 from automed.space import Joint, Point, Value
-from automed.strategies.random_search import drawn
+from automed.strategies.random_search import drawn, drawn_point
 from automed.strategies.stopping import value_at
 from automed.task import COSTS, Direction
 from automed.trial import Outcome, Trial
@@ -190,15 +190,12 @@ class Pareto:
                 looks += self._rungs[rung]
         return top == 0 or looks <= LOOKS * (looks + full)
 
-    def _drawn(self, rng: random.Random) -> Point:
-        return {name: drawn(p, rng) for name, p in self._space.items()}
-
     def _thought_of(self, rng: random.Random, blindly: bool) -> Point | None:
         """The most promising of many new points: half random, half children of the front."""
         parents = self._front()
         pool: dict[Key, Point] = {}
         for number in range(POOL):
-            point = self._child(parents, rng) if number % 2 else self._drawn(rng)
+            point = self._child(parents, rng) if number % 2 else drawn_point(self._space, rng)
             key = self._key(point)
             if key not in self._known:
                 pool[key] = point
@@ -217,7 +214,7 @@ class Pareto:
     def _child(self, parents: Sequence[Known], rng: random.Random) -> Point:
         """Of one parent with one or two values changed, or first crossed with another."""
         if not parents:
-            return self._drawn(rng)
+            return drawn_point(self._space, rng)
         point, other = dict(rng.choice(parents).point), rng.choice(parents).point
         if rng.random() < 0.3 and other["family"] == point["family"]:
             point = {n: (other if rng.random() < 0.5 else point)[n] for n in self._space}

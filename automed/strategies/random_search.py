@@ -31,7 +31,7 @@ class RandomSearch:
     def ask(self) -> Trial:
         """The next point; it depends on the seed and on how many were asked or told before."""
         stream = random.Random(f"{self._seed}/{self._next}")
-        point = {name: drawn(parameter, stream) for name, parameter in self._space.items()}
+        point = drawn_point(self._space, stream)
         trial = Trial(self._next, str(point["family"]), point, self._epochs)
         self._next += 1
         return trial
@@ -39,6 +39,11 @@ class RandomSearch:
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Nothing is learnt; a replayed trial is not drawn again."""
         self._next = max(self._next, trial.number + 1)
+
+
+def drawn_point(space: Joint, stream: random.Random) -> dict[str, Value]:
+    """A value for every parameter, drawn in the order of the space."""
+    return {name: drawn(parameter, stream) for name, parameter in space.items()}
 
 
 def drawn(parameter: Parameter, stream: random.Random) -> Value:

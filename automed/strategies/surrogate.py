@@ -13,7 +13,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 from automed.space import Choice, Integer, Joint, Point, Real, Value
-from automed.strategies.random_search import drawn
+from automed.strategies.random_search import drawn_point
 
 Floats = NDArray[np.float64]
 
@@ -72,9 +72,7 @@ class Surrogate:
         self._costs: list[Process] = []
         self._limits: dict[str, Process] = {}
         rng = random.Random(0)
-        self._anyone = np.array(
-            [self._encode({n: drawn(p, rng) for n, p in space.items()}) for _ in range(ANYONE)]
-        )
+        self._anyone = np.array([self._encode(drawn_point(space, rng)) for _ in range(ANYONE)])
         self.worst, self.rung, self.dearest = math.inf, -1, np.empty(0)
 
     def row(self, point: Point) -> Floats:
@@ -187,24 +185,26 @@ class Process:
         """Learn from all observations, in the order they were made."""
         first = _milestone(len(y_N))
         x, y = x_NF[:first], y_N[:first]
-        if not (np.array_equal(x, self._sought[0]) and np.array_equal(y, self._sought[1])):
+        if not _same((x, y), self._sought):
             self._sought = x, y
             with warnings.catch_warnings(action="ignore"):  # lengths at the end of their range
                 seeking = GaussianProcessRegressor(PRIOR, normalize_y=True)
                 self._kernel = seeking.fit(x, self._tamed(y)).kernel_ if first else PRIOR
-        if not self._holds(x_NF, y_N):
+        if not _same((x_NF, y_N), self._held):
             self._fitted = GaussianProcessRegressor(self._kernel, optimizer=None, normalize_y=True)
             self._fitted.fit(x_NF, self._tamed(y_N))
             self._held = x_NF, y_N
-
-    def _holds(self, x_NF: Floats, y_N: Floats) -> bool:
-        return np.array_equal(x_NF, self._held[0]) and np.array_equal(y_N, self._held[1])
 
     def __call__(self, x_NF: Floats) -> tuple[Floats, Floats]:
         """Means (N,) and standard deviations (N,) of what is the architecture's own."""
         assert self._fitted is not None
         means, deviations = self._fitted.predict(x_NF, return_std=True)
         return means, deviations
+
+
+def _same(some: tuple[Floats, Floats], others: tuple[Floats, Floats]) -> bool:
+    """Whether these are the same observations."""
+    return all(map(np.array_equal, some, others))
 
 
 def _milestone(number: int) -> int:
