@@ -124,7 +124,7 @@ def search(
         Path | None,
         typer.Option(help="Run folder whose timings are used again, for an exact repeat."),
     ] = None,
-    ray: Annotated[bool, typer.Option("--ray", help="Run trials through Ray Tune.")] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Run trials through Ray.")] = False,
     ray_address: Annotated[
         str | None,
         typer.Option(help="Ray cluster to join, for example auto or 10.0.0.1:6379."),

@@ -32,7 +32,7 @@ ROWS: dict[str, dict[str, str]] = {
     },
     "executor": {
         "local": "automed.executors.local",
-        "ray": "automed.executors.ray_tune",
+        "ray": "automed.executors.ray_actors",
     },
     "exporter": {"onnx": "automed.exporters.onnx_file"},
     "problem": {
