@@ -13,7 +13,7 @@ from automed.baselines import fit
 from automed.data.dataset import Dataset
 from automed.evaluate import Job, architecture, deployed, network_of, reason
 from automed.exporters import Runner, outputs, verify
-from automed.front import beaten, front, oriented
+from automed.front import front, num_beating, oriented
 from automed.measure import latency
 from automed.sample import SampleSpec
 from automed.task import CLASSICAL
@@ -70,7 +70,7 @@ def near_front(
     for column, name in enumerate(objectives):
         if name.startswith("latency"):
             hopeful[:, column] *= NEAR
-    near = [int(i) for i in np.flatnonzero(~beaten(hopeful, losses))]
+    near = [int(i) for i in np.flatnonzero(num_beating(hopeful, losses) == 0)]
     if len(near) > MOST:
         from_best = sorted(near, key=lambda i: losses[i, 0])
         near = [from_best[round(k)] for k in np.linspace(0, len(near) - 1, MOST)]

@@ -32,11 +32,15 @@ def front(values: ArrayLike, directions: Sequence[str]) -> list[int]:
     ]
 
 
-def beaten(losses_NM: NDArray[np.float64], by_KM: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows (N,) some other row is nowhere worse and somewhere better than; less is better."""
-    return np.array(
-        [((by_KM <= row).all(axis=1) & (by_KM < row).any(axis=1)).any() for row in losses_NM], bool
-    )
+def num_beating(losses_NM: NDArray[np.float64], by_KM: NDArray[np.float64]) -> NDArray[np.intp]:
+    """By how many rows (N,) each is beaten: nowhere better, somewhere worse; less is better."""
+    shape = len(losses_NM), len(by_KM)
+    nowhere, somewhere = np.ones(shape, bool), np.zeros(shape, bool)
+    for mine, theirs in zip(losses_NM.T, by_KM.T, strict=True):
+        nowhere &= theirs <= mine[:, None]
+        somewhere |= theirs < mine[:, None]
+    times: NDArray[np.intp] = (nowhere & somewhere).sum(1)
+    return times
 
 
 def hypervolume(values: ArrayLike, directions: Sequence[str], reference: Sequence[float]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.errors import StrategyError
-from automed.front import beaten
+from automed.front import num_beating
 from automed.space import Joint, Point, Value
 from automed.strategies.random_search import drawn, drawn_point
 from automed.strategies.stopping import value_at
@@ -25,7 +25,7 @@ Key = frozenset[tuple[str, Value]]
 FIRST = 8
 """Architectures drawn at random before the surrogate is asked."""
 POOL = 300
-"""Architectures thought of when a new one is wanted."""
+"""Architectures that are weighed: new ones thought of, or the least beaten of those paused."""
 LOOKS = 0.4
 """Share of the training that goes to fidelities below the full one."""
 AT_RANDOM = 0.1
@@ -134,7 +134,9 @@ class Pareto:
             point = self._thought_of(rng, blindly)
             if point is not None or not paused:
                 return None if point is None else self._new(point)
-        return self._further(self._most_promising(paused) if believes else rng.choice(paused))
+        if not believes:
+            return self._further(rng.choice(paused))
+        return self._further(self._most_promising(self._least_beaten(paused)))
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
         """Learn what a trial gave at the rung it reached."""
@@ -209,7 +211,7 @@ class Pareto:
         top = max((len(k.losses) for k in self._known.values()), default=0)
         done = [k for k in self._known.values() if top and len(k.losses) == top]
         rows = np.array([[k.losses[-1], *k.costs] for k in done if k.costs is not None])
-        return [done[i] for i in np.flatnonzero(~beaten(rows, rows))]
+        return [done[i] for i in np.flatnonzero(num_beating(rows, rows) == 0)]
 
     def _child(self, parents: Sequence[Known], rng: random.Random) -> Point:
         """Of one parent with one or two values changed, or first crossed with another."""
@@ -222,6 +224,23 @@ class Pareto:
         for name in rng.sample(own, min(len(own), rng.randint(1, 2))):
             point[name] = drawn(self._space[name], rng)
         return point
+
+    def _least_beaten(self, paused: Sequence[Known]) -> list[Known]:
+        """Those that fewest others beat at the rung they are paused at; as many as are weighed."""
+        if len(paused) <= POOL:
+            return list(paused)
+        times: dict[int, int] = {}
+        for reached in {len(k.losses) for k in paused}:
+            rows = {
+                k.number: [k.losses[reached - 1], *k.costs]
+                for k in self._known.values()
+                if len(k.losses) >= reached and k.costs is not None
+            }
+            here = [k.number for k in paused if len(k.losses) == reached]
+            every = np.array(list(rows.values()))
+            beating = num_beating(np.array([rows[n] for n in here]), every)
+            times |= dict(zip(here, map(int, beating), strict=True))
+        return sorted(paused, key=lambda k: (times[k.number], k.number))[:POOL]
 
     def _most_promising(self, among: Sequence[Known]) -> Known:
         return among[int(np.argmax(self._gains(among)))]

@@ -3,7 +3,7 @@
 import math
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from automed.space import Choice, Integer, Joint, Point, Real, Value
 from automed.strategies.random_search import drawn_point
 
 Floats = NDArray[np.float64]
+Telling = Callable[[Floats], Floats]
 
 GROWTH = 1.5
 """By what factor observations grow before the kernel's lengths are sought anew."""
@@ -26,8 +27,10 @@ ENOUGH = 10
 """Observations that a kernel's lengths can be sought from."""
 FEWEST = 4
 """Observations that are learnt from at all."""
-MOST = 200
-"""Observations that costs are learnt from: they are nearly free of noise."""
+MOST = 300
+"""Observations that anything is learnt from; what is asked shall not wait for more of them."""
+SOUGHT = 100
+"""Observations that a kernel's lengths are sought from, at most."""
 ANYONE = 200
 """Random architectures whose median is the corner of the hypervolume."""
 PRIOR = ConstantKernel(1.0, (0.1, 10.0)) * Matern(2.5, (0.5, 20.0), nu=2.5) + WhiteKernel(
@@ -99,10 +102,10 @@ class Surrogate:
         if not self._costs:
             self._costs = [Process() for _ in costs_NC.T]
         for process, costs in zip(self._costs, costs_NC.T, strict=True):
-            process.fit(rows_NF[:MOST], costs[:MOST])
+            process.fit(rows_NF, costs)
         for name in {n for taken in limits for n, share in taken.items() if share > 0}:
             held = np.array([taken[name] for taken in limits])
-            self._limits.setdefault(name, Process()).fit(rows_NF[-MOST:], held[-MOST:])
+            self._limits.setdefault(name, Process(telling=np.abs)).fit(rows_NF, held)
         tried = np.isfinite(losses_NR).any(1)
         self._chain.fit(self._features(rows_NF, costs_NC)[tried], losses_NR[tried])
         self.rung = self._chain.known - 1
@@ -170,36 +173,50 @@ def _share(parameter: Integer | Real, value: Value) -> float:
 class Process:
     """A Gaussian process of one quantity.
 
-    Its kernel is sought among the first observations, whose number grows in steps: seeking takes
-    long. Equal observations in an equal order give the same kernel. Losses that are hopeless are
-    brought nearer to the others, see SPREADS.
+    Its kernel is sought among the first observations, whose number grows in steps to SOUGHT:
+    seeking takes long. Equal observations in an equal order give the same kernel. Of many observations it learns
+    from the more telling half and from an even choice of the others, MOST in all. Losses that are
+    hopeless are brought nearer to the others, see SPREADS.
+
+    Args:
+        telling: Values whose observations are the more telling the smaller they are.
+        losses: Whether it is losses that are learnt.
     """
 
-    def __init__(self, *, losses: bool = False) -> None:
-        self._tamed = winsorised if losses else np.asarray
+    def __init__(self, *, telling: Telling = np.asarray, losses: bool = False) -> None:
+        self._telling, self._tamed = telling, winsorised if losses else np.asarray
         self._kernel: Kernel = PRIOR
         self._sought = self._held = np.empty((0, 0)), np.empty(0)
         self._fitted: GaussianProcessRegressor | None = None
 
     def fit(self, x_NF: Floats, y_N: Floats) -> None:
-        """Learn from all observations, in the order they were made."""
+        """Learn from observations, in the order they were made."""
         first = _milestone(len(y_N))
         x, y = x_NF[:first], y_N[:first]
         if not _same((x, y), self._sought):
-            self._sought = x, y
+            self._sought, self._fitted = (x, y), None
             with warnings.catch_warnings(action="ignore"):  # lengths at the end of their range
                 seeking = GaussianProcessRegressor(PRIOR, normalize_y=True)
                 self._kernel = seeking.fit(x, self._tamed(y)).kernel_ if first else PRIOR
-        if not _same((x_NF, y_N), self._held):
+        kept = _spread(np.argsort(self._telling(y_N), kind="stable"))
+        x, y = x_NF[kept], self._tamed(y_N)[kept]
+        if self._fitted is None or not _same((x, y), self._held):
             self._fitted = GaussianProcessRegressor(self._kernel, optimizer=None, normalize_y=True)
-            self._fitted.fit(x_NF, self._tamed(y_N))
-            self._held = x_NF, y_N
+            self._fitted.fit(x, y)
+            self._held = x, y
 
     def __call__(self, x_NF: Floats) -> tuple[Floats, Floats]:
         """Means (N,) and standard deviations (N,) of what is the architecture's own."""
         assert self._fitted is not None
         means, deviations = self._fitted.predict(x_NF, return_std=True)
         return means, deviations
+
+
+def _spread(ranked_N: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The first half of MOST, and as many evenly out of the rest, in the order of observation."""
+    first, rest = np.split(ranked_N, [MOST // 2])
+    even = np.linspace(0, len(rest) - 1, min(len(rest), MOST - MOST // 2)).astype(np.intp)
+    return np.sort(np.concatenate([first, rest[even]]))
 
 
 def _same(some: tuple[Floats, Floats], others: tuple[Floats, Floats]) -> bool:
@@ -209,7 +226,7 @@ def _same(some: tuple[Floats, Floats], others: tuple[Floats, Floats]) -> bool:
 
 def _milestone(number: int) -> int:
     milestone, after = 0, ENOUGH
-    while after <= number:
+    while after <= min(number, SOUGHT):
         milestone, after = after, int(after * GROWTH)
     return milestone
 
@@ -235,8 +252,9 @@ class Chain:
                 return
             y = y_NR[seen, rung]
             if rung:
-                before = y_NR[seen, rung - 1]
-                self._slopes[rung] = max(0.0, _slope(winsorised(before), winsorised(y)))
+                before, first = y_NR[seen, rung - 1], _milestone(len(y)) or len(y)
+                slope = _slope(winsorised(before[:first]), winsorised(y[:first]))
+                self._slopes[rung] = max(0.0, slope)
                 y = y - self._slopes[rung] * before
             process.fit(x_NF[seen], y)
             self.known = rung + 1

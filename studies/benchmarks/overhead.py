@@ -42,7 +42,7 @@ TASK = registry.task("lung-ct")
 SPACE: Space = registry.space(TASK.families, TASK.problem, 2)
 EPOCHS = 12
 MORE = 20
-"""Trials by which a study is lengthened to time one."""
+"""Full trainings by which a study is lengthened to time a trial."""
 
 
 def main() -> None:
@@ -309,11 +309,13 @@ def growth(folder: Path, number: int, strategies: Iterable[str]) -> list[dict[st
         clock.mark()
         executor = Inline(clock)
         searched(Record.open(copy), strategy_of(name, first=number), executor, clock, number + MORE)
-        (wall, cpu), (replayed, replayed_cpu), *_, (end, end_cpu) = clock.marks
+        (wall, cpu), (replayed, replayed_cpu), *told = clock.marks
+        end, end_cpu = told[-1]
         rows.append(
             row("growth", name, number, "open and resume", replayed - wall, replayed_cpu - cpu)
         )
-        each = (end - replayed - executor.seconds) / MORE, (end_cpu - replayed_cpu) / MORE
+        took = end - replayed - executor.seconds, end_cpu - replayed_cpu
+        each = [seconds / len(told) for seconds in took]
         rows.append(row("growth", name, number, "ask, record and tell", *each))
     return rows
 
