@@ -174,9 +174,9 @@ class Process:
     """A Gaussian process of one quantity.
 
     Its kernel is sought among the first observations, whose number grows in steps to SOUGHT:
-    seeking takes long. Equal observations in an equal order give the same kernel. Of many observations it learns
-    from the more telling half and from an even choice of the others, MOST in all. Losses that are
-    hopeless are brought nearer to the others, see SPREADS.
+    seeking takes long. Equal observations in an equal order give the same kernel. Of many
+    observations it learns from the more telling half and from an even choice of the others, MOST
+    in all. Losses that are hopeless are brought nearer to the others, see SPREADS.
 
     Args:
         telling: Values whose observations are the more telling the smaller they are.
