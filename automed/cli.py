@@ -72,7 +72,7 @@ def search(
         int | None,
         typer.Option(min=1, help="Trials at once; default one per core."),
     ] = None,
-    strategy: Annotated[str, typer.Option(help="See `automed list strategies`.")] = "optuna:tpe",
+    strategy: Annotated[str, typer.Option(help="See `automed list strategies`.")] = "pareto",
     stopping: Annotated[
         str,
         typer.Option(help="Rule that stops trainings early; see `automed list stopping`."),

@@ -1,8 +1,8 @@
 """What a search comes to: its final front, the model to take, and the sealed part opened once."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from automed.problems import Problem, sign
 from automed.report import examples as pictures
 from automed.report.results import Drawn, Example, Model, Results
 from automed.report.text import metric_label, score_text
-from automed.trial import SEARCH, Outcome, Trial
+from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
 ARTEFACTS = "models"
 
@@ -35,6 +35,7 @@ def conclude(
     weights: Callable[[Trial], bytes],
     folder: Path,
     *,
+    blind: Collection[int] = (),
     complete: bool,
     examples: bool,
     facts: Facts,
@@ -51,6 +52,7 @@ def conclude(
         baselines: The same of unsearched networks.
         weights: Gives a trial's checkpoint.
         folder: The run folder.
+        blind: Numbers of the trials that were drawn at random, to hold the others against.
         complete: Whether the search spent its budget.
         examples: Whether the results hold pictures of validation samples.
         facts: (label, text) on the run, for the report.
@@ -70,20 +72,33 @@ def conclude(
         )
     if not near:
         raise BudgetError(_nothing_trained(trials, task.limits))
+    problem: Problem = registry.part("problem", task.problem).PROBLEM
+    better = sign(problem, task.score)
     unsearched = [(t, o) for t, o in baselines if o.state == "complete"]
+    renamed: dict[str, Trial] = {}
+    drawn = [(t, o) for t, o in trials if t.number in blind and o.state == "complete"]
+    if drawn:
+        best, outcome = max(drawn, key=lambda pair: better * pair[1].value(task.score))
+        name, point = f"best-of-{len(drawn)}-random", architecture(best).config()
+        unsearched.append((replace(best, point=point, origin=BASELINE, name=name), outcome))
+        renamed[name] = best
     finalists, failures = exported(
-        job, parts.train, parts.val, [*near, *unsearched], weights, metadata(job, parts), step
+        job,
+        parts.train,
+        parts.val,
+        [*near, *unsearched],
+        lambda trial: weights(renamed.get(trial.name, trial)),
+        metadata(job, parts),
+        step,
     )
     if not any(f.origin == SEARCH for f in finalists):
         raise ExportError(f"no model of the front could be verified: {failures[0]}")
     step("timing the front and the baselines together")
     latencies, reference_ms = timed(job, finalists)
-    problem: Problem = registry.part("problem", task.problem).PROBLEM
     judge = Judge(problem, task.score, job.seed, parts.val, finalists)
     medians = {name: known.median_ms for name, known in latencies.items()}
     searched = final_front(finalists, judge.scores, medians, task.objectives, task.score)
     kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
-    better = sign(problem, task.score)
     equals = judge.not_worse(searched)
     chosen = equals[
         knee([better * judge.scores[f.name] for f in equals], [medians[f.name] for f in equals])

@@ -9,7 +9,7 @@ from typing import Any
 from automed.space import Point
 from automed.task import Task
 
-DEFAULT_STRATEGY = "optuna:tpe"
+DEFAULT_STRATEGY = "pareto"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,14 +77,15 @@ class Screen:
 
     def opened(self, plan: "Plan", parts: "Parts", folder: Path, spent: float) -> None:
         """The data is read and the search is about to begin."""
-        self._plan = plan
+        self._plan, budget = plan, plan.task.budget
         lines = [Text(plan.task.title, "bold"), Text(parts.train.description)]
         if parts.train.simulated:
             lines.append(Text(parts.train.simulated, "yellow"))
         facts = [f"{label}: {text}" for label, text in parts.facts]
         facts.append(
-            f"{plan.task.budget.trials} trials of at most {plan.task.budget.epochs} epochs, "
-            f"{plan.strategy}, {plan.num_workers} workers ({plan.executor}), seed {plan.seed}"
+            f"{budget.trials} trials of at most {budget.epochs} epochs, "
+            f"{budget.at_random:.0%} at random, {plan.strategy}, "
+            f"{plan.num_workers} workers ({plan.executor}), seed {plan.seed}"
         )
         if plan.stopping != "none":
             facts.append(f"stopped early by: {plan.stopping}")
@@ -95,7 +96,7 @@ class Screen:
         text = Text("\n").join([*lines, *map(Text, facts)])  # no markup: names may hold brackets
         self._console.print(Panel(text, expand=False, border_style="dim"))
         self._before = self._spent = spent
-        self._progress.update(self._bar, total=plan.task.budget.trials, completed=spent)
+        self._progress.update(self._bar, total=budget.trials, completed=spent)
         self._step = "starting workers"
         self._show()
 

@@ -25,6 +25,7 @@ from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
 from automed.space import Point
 from automed.strategies.staged import Staged
+from automed.strategies.yardstick import Yardstick, numbers_at_random
 from automed.task import COSTS, Direction
 from automed.trial import BASELINE, Outcome, Trial
 
@@ -125,22 +126,25 @@ class Session:
         spent = sum(o.trainings(task.budget.epochs) for _, o in record.rows())
         self._watch.opened(plan, self._parts, folder, spent)
         starts = self._starts()
+        blind = self._numbers_at_random()
         sampler = self._maker.make(
             plan.strategy.partition(":")[2],
             self._space,
             task.objectives,
             rungs=task.budget.rungs,
             seed=plan.seed,
-            first=len(starts),
+            first=len(starts) + len(blind),
         )
+        if self._rule.rungs:
+            sampler = Staged(sampler, self._rule, epochs=task.budget.epochs)
         resources = Resources(
             workers=plan.num_workers, cpus=plan.cpus, gpus=plan.gpus, address=plan.address
         )
         with _acknowledged(self._watch):
             complete = loop.run(
-                strategy=Staged(sampler, self._rule, epochs=task.budget.epochs)
-                if self._rule.rungs
-                else sampler,
+                strategy=Yardstick(
+                    sampler, self._space, task.budget, numbers=blind, seed=plan.seed
+                ),
                 executor=self._executors.make(resources),
                 evaluate=Evaluate(self._job),
                 record=record,
@@ -167,6 +171,7 @@ class Session:
             record.baselines(),
             record.checkpoint,
             folder,
+            blind=self._numbers_at_random(),
             complete=complete,
             examples=self._plan.examples,
             facts=self._facts(seconds),
@@ -244,6 +249,11 @@ class Session:
             for number, point in enumerate([*points, *self._plan.starts])
         ]
 
+    def _numbers_at_random(self) -> range:
+        """Of the random points, after those of the starts."""
+        starts = len(self._plan.task.families) + len(self._plan.starts)
+        return numbers_at_random(self._plan.task.budget, starts)
+
     def _probe_limits(self) -> None:
         """Refuse limits that not even the smallest network of any family meets.
 
@@ -283,7 +293,8 @@ class Session:
             (
                 "strategy",
                 f"{plan.strategy}, {plan.task.budget.trials} trials of at most "
-                f"{plan.task.budget.epochs} epochs, stopping rule: {plan.stopping}",
+                f"{plan.task.budget.epochs} epochs, {plan.task.budget.at_random:.0%} of them "
+                f"at random, stopping rule: {plan.stopping}",
             ),
             ("seed", str(plan.seed)),
             ("search time", f"{minutes:.1f} min"),

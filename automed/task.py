@@ -33,10 +33,13 @@ class Budget(_Strict):
     Attributes:
         trials: Full trainings; one that is stopped early counts by the epochs it had.
         epochs: Of a full training.
+        at_random: Share of the trainings that goes to random points, whose best the chosen model
+            is compared with.
     """
 
     trials: int = Field(default=24, ge=1)
     epochs: int = Field(default=10, ge=1)
+    at_random: float = Field(default=0.1, ge=0, le=1)
 
     @property
     def rungs(self) -> tuple[int, ...]:
