@@ -16,7 +16,7 @@ __all__ = ["Run", "resume", "search"]
 
 
 def search(
-    task: str = "lung-ct",
+    task: str | Path = "lung-ct",
     data: str | Path | None = None,
     *,
     out: str | Path | None = None,
@@ -79,7 +79,7 @@ def search(
     """
     from automed.record import require_free
 
-    chosen = registry.task(task)
+    chosen = registry.task(str(task))
     changes: dict[str, Any] = {
         "budget": chosen.budget.model_dump()
         | {k: v for k, v in (("trials", trials), ("epochs", epochs)) if v is not None},

@@ -4,7 +4,7 @@
         [--strategies pareto,optuna:tpe,random] [--seeds 3] [--runs DIR] [--out FILE]
 
 DATA is what `automed search --data` takes. Runs follow each other, a seed's strategies one after
-the other on the same split, with one worker. What is told is the share of the area from an AUC of
+the other on the same split, with a worker for each core. What is told is the share of the area from an AUC of
 0.5 to 1 and from FASTEST_MS to SLOWEST_MS, on a logarithmic scale, that the models of a run's front
 dominate by their scores on the sealed part. A run that is already in --runs is read.
 """
@@ -77,7 +77,6 @@ def searched(given: argparse.Namespace, strategy: str, seed: int, folder: Path) 
         epochs=given.epochs,
         hours=given.minutes / 60,
         seed=seed,
-        workers=1,
         strategy=strategy,
         baselines=(),
         examples=False,

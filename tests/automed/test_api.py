@@ -16,6 +16,8 @@ from automed.errors import SpaceError, UnknownNameError
 from automed.evaluate import memo_key
 from automed.record import Record
 from automed.session import known_latencies
+from automed.strategies.yardstick import numbers_at_random
+from automed.task import Budget
 from automed.trial import BASELINE, Outcome, Trial
 
 NODULE3D = (
@@ -246,6 +248,25 @@ def test_a_search_begins_with_the_front_of_an_earlier_one(run, tmp_path):
     begun = [{**t.point} for t, _ in record.rows()]
     assert all(point in begun for point in starts)
     assert str(run.folder) not in (again.folder / "study.db").read_bytes().decode("latin-1")
+
+
+def test_what_was_found_is_held_against_the_best_that_was_drawn_blindly(tmp_path):
+    text = (Path(api.__file__).parents[1] / "studies" / "lung-ct.yaml").read_text()
+    task = tmp_path / "blind.yaml"
+    task.write_text(text.replace("{trials: 20,", "{at_random: 0.5, trials: 20,"))
+    run = searched(clinic_file(tmp_path), tmp_path / "run", task=task, trials=4, epochs=1)
+    (drawn,) = (m for m in run.results.baselines if "random" in m.name)
+    numbers = numbers_at_random(Budget(trials=4, at_random=0.5), first=1)
+    blind = [t for t in run.results.trials if t["number"] in numbers and t["state"] == "complete"]
+    assert drawn.name == f"best-of-{len(blind)}-random"
+    assert max(t["scores"]["auc"] for t in blind) == pytest.approx(
+        drawn.validation["auc"].value, abs=0.02
+    )
+    assert drawn.config in [t["config"] for t in blind]
+    assert drawn.artefact is None
+    assert {m.name for m in run.results.front} == {
+        c.model for c in run.results.comparisons if c.baseline == drawn.name
+    }
 
 
 def test_a_search_over_another_space_cannot_begin_so(run, tmp_path):
