@@ -9,7 +9,7 @@ from automed import registry
 from automed.errors import UnknownNameError
 from automed.plan import DEFAULT_STRATEGY, Plan
 from automed.run import RESULTS_FILE, Run
-from automed.session import Session, Silent, Watch, front_of
+from automed.session import Session, Silent, Watch, learnt_from
 from automed.task import COSTS, Direction, Task
 
 __all__ = ["Run", "resume", "search"]
@@ -63,7 +63,8 @@ def search(
         baselines: Unsearched networks and classical methods to compare with; None for the task's.
         keys: Which arrays or columns of the data play which role.
         window: Raw values mapped to 0 and 1.
-        warm_start: A run folder, of another task maybe, whose front is tried first.
+        warm_start: A run folder, of another task maybe, whose front is tried first; `pareto` learns
+            from its scores, too.
         latencies: A run folder whose timings are used again instead of measuring.
         address: Ray cluster to join.
         cpus: Cores a trial takes on a cluster.
@@ -94,6 +95,7 @@ def search(
         every = (*problem.classical, *chosen.networks)
         asked = tuple(baselines)
         changes["baselines"] = every if asked == ("all",) else asked
+    starts, earlier = ((), ()) if warm_start is None else learnt_from(Path(warm_start))
     plan = Plan(
         task=chosen.changed(**changes),
         data=_absolute(data) if data is not None else chosen.data,
@@ -108,7 +110,8 @@ def search(
         gpus=gpus,
         address=address,
         hours=hours,
-        starts=() if warm_start is None else front_of(Path(warm_start)),
+        starts=starts,
+        earlier=earlier,
         latencies=None if latencies is None else _absolute(latencies),
         own_limits=tuple(limits or ()),
         examples=examples,

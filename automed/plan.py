@@ -32,6 +32,7 @@ class Plan:
         address: Of a Ray cluster to join.
         hours: Wall time to search, or None.
         starts: Points tried after the families' defaults: the front of an earlier search.
+        earlier: What it trained to its end, and what that lost there, smaller better.
         latencies: Run folder whose timings are used again, or None.
         own_limits: Names of the limits that the user gave; the others are the task's.
         examples: Whether the report shows pictures of validation samples.
@@ -52,6 +53,7 @@ class Plan:
     address: str | None = None
     hours: float | None = None
     starts: tuple[Point, ...] = ()
+    earlier: tuple[tuple[Point, float], ...] = ()
     latencies: str | None = None
     own_limits: tuple[str, ...] = ()
     examples: bool = True
@@ -59,7 +61,11 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         """Plain JSON values; `from_settings` is the inverse."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        plain = {"keys": dict(self.keys), "starts": [dict(point) for point in self.starts]}
+        plain = {
+            "keys": dict(self.keys),
+            "starts": [dict(point) for point in self.starts],
+            "earlier": [[dict(point), loss] for point, loss in self.earlier],
+        }
         return values | {"task": self.task.model_dump(), **plain}
 
     @classmethod
@@ -73,6 +79,7 @@ class Plan:
                 "window": None if window is None else (window[0], window[1]),
                 "own_limits": tuple(settings.get("own_limits", ())),
                 "starts": tuple(settings.get("starts", ())),
+                "earlier": tuple((p, loss) for p, loss in settings.get("earlier", ())),
             }
         )
 

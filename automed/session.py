@@ -24,6 +24,7 @@ from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
 from automed.space import Point
+from automed.strategies import Recalling
 from automed.strategies.staged import Staged
 from automed.strategies.yardstick import Yardstick, numbers_at_random
 from automed.task import COSTS, Direction
@@ -94,7 +95,7 @@ class Session:
         registry.require_serving(task, self._parts.train.sample)
         registry.require_answering(task)
         self._space = registry.space(task.families, task.problem, self._parts.train.sample.dims)
-        self._require_within(plan.starts)
+        self._require_within([*plan.starts, *(point for point, _ in plan.earlier)])
 
     def start(self, folder: Path, *, probe: bool) -> Run:
         """A new search in a new folder; a probe asks first whether anything meets the limits."""
@@ -135,6 +136,8 @@ class Session:
             seed=plan.seed,
             first=len(starts) + len(blind),
         )
+        if plan.earlier and isinstance(sampler, Recalling):
+            sampler.recall(plan.earlier)
         if self._rule.rungs:
             sampler = Staged(sampler, self._rule, epochs=task.budget.epochs)
         resources = Resources(
@@ -324,13 +327,15 @@ def _acknowledged(watch: Watch) -> Iterator[None]:
         signal.signal(signal.SIGINT, usual)
 
 
-def front_of(folder: Path) -> tuple[Point, ...]:
-    """The architectures on the front of a search, by its record; of no image, only points.
+def learnt_from(folder: Path) -> tuple[tuple[Point, ...], tuple[tuple[Point, float], ...]]:
+    """The points on the front of a search, and all it trained to their end, with their losses.
+
+    From its record alone: architectures and scores, of no image anything.
 
     Raises:
         RunError: The folder is no run, or nothing in it was trained to its end.
     """
-    from automed.front import front
+    from automed.front import front, oriented
     from automed.record import Record
 
     record = Record.open(folder)
@@ -341,7 +346,11 @@ def front_of(folder: Path) -> tuple[Point, ...]:
             f"{folder}: no trial was trained to its end, so there is nothing to start from"
         )
     values = [[o.value(name) for name in objectives] for _, o in done]
-    return tuple(done[i][0].point for i in front(values, list(objectives.values())))
+    on_front = front(values, list(objectives.values()))
+    score = next(place for place, name in enumerate(objectives) if name not in COSTS)
+    losses = oriented(values, list(objectives.values()))[:, score]
+    every = ((t.point, float(loss)) for (t, _), loss in zip(done, losses, strict=True))
+    return tuple(done[i][0].point for i in on_front), tuple(every)
 
 
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:

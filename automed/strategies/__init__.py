@@ -1,9 +1,9 @@
 """Where the next trial comes from. A strategy answers two calls: ask and tell."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from automed.space import Joint
+from automed.space import Joint, Point
 from automed.task import Direction
 from automed.trial import Outcome, Trial
 
@@ -19,6 +19,18 @@ class Strategy(Protocol):
 
         Trials that were never asked may be told as well: replaying a record of outcomes is how a
         strategy is rebuilt after a crash.
+        """
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A strategy that can learn from what an earlier search found."""
+
+    def recall(self, earlier: Sequence[tuple[Point, float]]) -> None:
+        """Learn, before anything is asked or told, from another search over the same space.
+
+        Args:
+            earlier: Points and what they lost there, smaller better, on a scale of their own.
         """
 
 

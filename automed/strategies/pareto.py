@@ -122,6 +122,11 @@ class Pareto:
         self._known: dict[Key, Known] = {}
         self._learnt = 0, 0
 
+    def recall(self, earlier: Sequence[tuple[Point, float]]) -> None:
+        """See `Recalling.recall`."""
+        rows = np.array([self._surrogate.row(point) for point, _ in earlier])
+        self._surrogate.recall(rows, np.array([loss for _, loss in earlier]))
+
     def ask(self) -> Trial | None:
         """What promises most; None if all that is left is with a worker."""
         known = self._known.values()

@@ -74,6 +74,7 @@ class Surrogate:
         self._encode, self._chain = Encoding(space), Chain(num_rungs)
         self._costs: list[Process] = []
         self._limits: dict[str, Process] = {}
+        self._earlier: Process | None = None
         rng = random.Random(0)
         self._anyone = np.array([self._encode(drawn_point(space, rng)) for _ in range(ANYONE)])
         self.worst, self.rung, self.dearest = math.inf, -1, np.empty(0)
@@ -81,6 +82,12 @@ class Surrogate:
     def row(self, point: Point) -> Floats:
         """A point in numbers (F,)."""
         return self._encode(point)
+
+    def recall(self, rows_NF: Floats, losses_N: Floats) -> None:
+        """Take what an earlier search found, of other images maybe, for a fidelity below all."""
+        if len(losses_N) >= FEWEST:
+            self._earlier = Process(losses=True)
+            self._earlier.fit(rows_NF, (losses_N - losses_N.mean()) / (losses_N.std() + 1e-9))
 
     def learn(
         self,
@@ -107,7 +114,8 @@ class Surrogate:
             held = np.array([taken[name] for taken in limits])
             self._limits.setdefault(name, Process(telling=np.abs)).fit(rows_NF, held)
         tried = np.isfinite(losses_NR).any(1)
-        self._chain.fit(self._features(rows_NF, costs_NC)[tried], losses_NR[tried])
+        hints = self._hints(rows_NF[tried])
+        self._chain.fit(self._features(rows_NF, costs_NC)[tried], losses_NR[tried], hints)
         self.rung = self._chain.known - 1
         nothing = np.full((ANYONE, costs_NC.shape[1]), np.nan)
         unknown = np.full((ANYONE, losses_NR.shape[1]), np.nan)
@@ -125,8 +133,13 @@ class Surrogate:
             for process in self._limits.values():
                 mean, deviation = process(rows_NF[missing])
                 allowed[missing] *= ndtr(-mean / np.maximum(deviation, 1e-9))
-        mean, deviation = self._chain(self._features(rows_NF, costs), losses_NR)
+        features = self._features(rows_NF, costs)
+        mean, deviation = self._chain(features, losses_NR, self._hints(rows_NF))
         return Belief(mean, deviation, costs, allowed)
+
+    def _hints(self, rows_NF: Floats) -> Floats:
+        """Losses (N,) that an earlier search would expect; 0 if there was none."""
+        return np.zeros(len(rows_NF)) if self._earlier is None else self._earlier(rows_NF)[0]
 
     def _features(self, rows_NF: Floats, costs_NC: Floats) -> Floats:
         return np.concatenate([rows_NF, (costs_NC - self._middle) / self._spread], 1)
@@ -243,28 +256,32 @@ class Chain:
         self._slopes = [0.0] * num_rungs
         self.known = 0
 
-    def fit(self, x_NF: Floats, y_NR: Floats) -> None:
-        """Learn from scores (N, R), smaller better, NaN where there is none."""
+    def fit(self, x_NF: Floats, y_NR: Floats, hints_N: Floats) -> None:
+        """Learn from scores (N, R), smaller better, NaN where there is none.
+
+        Args:
+            x_NF: Features.
+            y_NR: Scores.
+            hints_N: What stands before the lowest fidelity; equal numbers if nothing does.
+        """
         self.known = 0
         for rung, process in enumerate(self._processes):
             seen = np.isfinite(y_NR[:, : rung + 1]).all(1)
             if seen.sum() < FEWEST:
                 return
-            y = y_NR[seen, rung]
-            if rung:
-                before, first = y_NR[seen, rung - 1], _milestone(len(y)) or len(y)
-                slope = _slope(winsorised(before[:first]), winsorised(y[:first]))
-                self._slopes[rung] = max(0.0, slope)
-                y = y - self._slopes[rung] * before
-            process.fit(x_NF[seen], y)
+            y, before = y_NR[seen, rung], (y_NR[:, rung - 1] if rung else hints_N)[seen]
+            first = _milestone(len(y)) or len(y)
+            slope = _slope(winsorised(before[:first]), winsorised(y[:first]))
+            self._slopes[rung] = max(0.0, slope)
+            process.fit(x_NF[seen], y - self._slopes[rung] * before)
             self.known = rung + 1
 
-    def __call__(self, x_NF: Floats, y_NR: Floats) -> tuple[Floats, Floats]:
+    def __call__(self, x_NF: Floats, y_NR: Floats, hints_N: Floats) -> tuple[Floats, Floats]:
         """Means and deviations (N,) at the highest fidelity known, given lower ones or NaN."""
-        mean, variance = np.zeros(len(x_NF)), np.zeros(len(x_NF))
+        mean, variance = hints_N, np.zeros(len(x_NF))
         for rung in range(self.known):
             own, deviation = self._processes[rung](x_NF)
-            slope = self._slopes[rung] if rung else 0.0
+            slope = self._slopes[rung]
             mean, variance = own + slope * mean, deviation**2 + slope**2 * variance
             if rung < self.known - 1:
                 measured = np.isfinite(y_NR[:, rung])

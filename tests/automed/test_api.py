@@ -70,7 +70,7 @@ def clinic_file(folder, **changes):
 
 def searched(data, out, **options):
     given = {"trials": 2, "epochs": 2, "seed": 3, "workers": 1, "families": ["vgg"]}
-    given |= {"baselines": ["cnn5"], "executor": "inline"}
+    given |= {"baselines": ["cnn5"], "executor": "inline", "strategy": "optuna:tpe"}
     return api.search(data=data, out=out, **given | options)
 
 
@@ -245,6 +245,10 @@ def test_a_search_begins_with_the_front_of_an_earlier_one(run, tmp_path):
     earlier = [dict(t.point) for t, _ in Record.open(run.folder).rows()]
     assert starts
     assert all(point in earlier for point in starts)
+    told = record.settings["plan"]["earlier"]
+    assert [point for point, _ in told] == earlier
+    aucs = [-o.scores["auc"] for _, o in Record.open(run.folder).rows()]
+    assert [loss for _, loss in told] == aucs
     begun = [{**t.point} for t, _ in record.rows()]
     assert all(point in begun for point in starts)
     assert str(run.folder) not in (again.folder / "study.db").read_bytes().decode("latin-1")

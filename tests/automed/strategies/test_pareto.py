@@ -12,7 +12,7 @@ from automed import api, registry
 from automed.errors import StrategyError
 from automed.space import Choice, Integer, Real, joint
 from automed.strategies.pareto import LOOKS, Pareto, expected_improvement
-from automed.strategies.surrogate import Chain, Encoding, Process, winsorised
+from automed.strategies.surrogate import MOST, Chain, Encoding, Process, winsorised
 from automed.task import Direction
 from automed.trial import Outcome, Trial
 
@@ -177,13 +177,42 @@ def test_what_is_known_of_a_low_rung_helps_at_the_high_one() -> None:
     high = 0.5 * low + 0.1 * x[:, 0]
     both = np.column_stack([low, np.where(np.arange(40) < 20, high, np.nan)])
     chain = Chain(2)
-    chain.fit(x, both)
+    chain.fit(x, both, np.zeros(len(x)))
     assert chain.known == 2
     unseen = np.column_stack([low, np.full(40, np.nan)])[20:]
-    knowing, sure = chain(x[20:], unseen)
-    guessing, unsure = chain(x[20:], np.full((20, 2), np.nan))
+    knowing, sure = chain(x[20:], unseen, np.zeros(20))
+    guessing, unsure = chain(x[20:], np.full((20, 2), np.nan), np.zeros(20))
     assert np.abs(knowing - high[20:]).mean() < 0.5 * np.abs(guessing - high[20:]).mean()
     assert (sure < unsure).all()
+
+
+def test_an_earlier_search_is_believed_as_far_as_it_agrees() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.random((40, 6))
+    true = x @ np.arange(6.0)
+    few = np.where(np.arange(40) < 8, true, np.nan)[:, None]
+
+    def error(hints: np.ndarray) -> float:
+        chain = Chain(1)
+        chain.fit(x, few, hints)
+        return float(np.abs(chain(x[8:], few[8:], hints[8:])[0] - true[8:]).mean())
+
+    alone = error(np.zeros(40))
+    assert error(3 * true + rng.normal(0, 0.3, 40)) < 0.5 * alone
+    assert error(-true) == pytest.approx(alone)  # what says the contrary is not turned round
+
+
+def test_many_observations_are_thinned_and_the_best_of_them_kept() -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.random((3 * MOST, 2)), rng.permutation(3 * MOST).astype(float)
+    process = Process(losses=True)
+    process.fit(x, y)
+    assert process._fitted is not None
+    kept = process._fitted.X_train_
+    assert len(kept) == MOST
+    rows = {tuple(row) for row in kept}
+    assert all(tuple(row) in rows for row in x[y < MOST // 2])
+    assert tuple(x[y.argmax()]) in rows
 
 
 def test_a_process_depends_on_what_it_was_taught_last_alone() -> None:
