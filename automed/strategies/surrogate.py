@@ -27,9 +27,9 @@ ENOUGH = 10
 """Observations that a kernel's lengths can be sought from."""
 FEWEST = 4
 """Observations that are learnt from at all."""
-MOST = 300
+MOST = 400
 """Observations that anything is learnt from; what is asked shall not wait for more of them."""
-SOUGHT = 100
+SOUGHT = 250
 """Observations that a kernel's lengths are sought from, at most."""
 ANYONE = 200
 """Random architectures whose median is the corner of the hypervolume."""

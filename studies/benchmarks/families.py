@@ -110,8 +110,8 @@ ROWS = (
             family=name,
             file=LIDC,
             keys=TEXTURE,
-            epochs=20,
-            training={"batch": 8},
+            epochs=60,
+            training={"batch": 8, "augment": ("flip", "rotate90")},  # HU tell the texture
             config={"stem": "stride4"},
         )
         for name in CONV
