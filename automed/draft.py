@@ -28,7 +28,7 @@ data: {data}  # a path, or phantom:... ; --data takes another
 {window}families: {families}  # all that can be built for these samples
 objectives: {objectives}  # the first score decides
 # limits: {{latency_ms: 2.0, size_bytes: 2.0e+6}}  # of {costs}; never trained above
-budget: {{trials: 20, epochs: {epochs}}}
+budget: {{trials: 20, epochs: {epochs}}}  # at_random: 0.1 of the trials is drawn blindly
 training:
   batch: {batch}
   learning_rate: 0.003
