@@ -128,7 +128,7 @@ def conclude(
         run=(*facts, *(("not exported", text) for text in failures)),
         complete=complete,
         comparisons=judge.comparisons(models),
-        resampled_by="sample" if parts.train.groups is None else parts.train.grouped_by,
+        resampled_by=judge.resampled_by,
         metrics=dict(problem.metrics),
         errors=tuple(sorted(problem.errors)),
         units=dict(problem.units),

@@ -25,6 +25,7 @@ class Judge:
     ) -> None:
         self._problem, self._score, self._seed = problem, score, seed
         self._better = sign(problem, score)
+        self._drawn: set[str] = set()
         self._val = self._scored(val, {f.name: f.validation for f in finalists}, seed)
         self._sealed: dict[str, intervals.Scored] = {}
 
@@ -32,6 +33,11 @@ class Judge:
     def scores(self) -> dict[str, float]:
         """Name to validation score."""
         return {name: scored.values[self._score] for name, scored in self._val.items()}
+
+    @property
+    def resampled_by(self) -> str:
+        """What the intervals draw, in a word; "sample" if they do so on any part."""
+        return "sample" if "sample" in self._drawn else next(iter(self._drawn))
 
     def not_worse(self, models: list[Finalist]) -> list[Finalist]:
         """Those whose validation score is not significantly worse than that of the best.
@@ -97,6 +103,7 @@ class Judge:
         self, part: Dataset, given: Mapping[str, NDArray[np.float32]], seed: int
     ) -> dict[str, intervals.Scored]:
         draws = intervals.weights(len(part), part.groups, seed)
+        self._drawn.add(part.grouped_by if intervals.by_group(part.groups) else "sample")
         return {
             name: intervals.Scored.of(self._problem, answers, part.truth, draws)
             for name, answers in given.items()

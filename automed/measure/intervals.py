@@ -17,13 +17,21 @@ def weights(
 ) -> NDArray[np.float64]:
     """Bootstrap weights (resamples, num): how often each sample was drawn.
 
-    Whole groups (patients) are drawn with replacement where they are known, else samples.
+    Whole groups (patients) are drawn with replacement where they are known, see `by_group`, else
+    samples.
     """
     rng = np.random.default_rng(seed)
-    codes = np.arange(num) if groups is None else np.unique(groups, return_inverse=True)[1]
+    codes = np.arange(num)
+    if groups is not None and by_group(groups):
+        codes = np.unique(groups, return_inverse=True)[1]
     units = int(codes.max()) + 1
     drawn = rng.multinomial(units, np.full(units, 1 / units), size=resamples)
     return drawn[:, codes].astype(np.float64)
+
+
+def by_group(groups: NDArray[np.int64] | None) -> bool:
+    """Whether groups can be drawn: of one alone every draw is the same, and says nothing."""
+    return groups is not None and len(np.unique(groups)) > 1
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ class Results:
         comparisons: Every model of the front against every baseline; empty while the test part is
             sealed.
         resampled_by: What the intervals draw: "patient", "cohort" where patients are paired, or
-            "sample" where none are known.
+            "sample" where none are known, or a part holds one alone.
         metrics: Metric name to what it is, in words.
         errors: Metrics of which less is better.
         units: Metric name to its unit, for those that have one.

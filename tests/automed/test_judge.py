@@ -1,5 +1,7 @@
 """Who may be chosen, and that the sealed part is opened once, for pairs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,15 @@ def finalist(name, wrong, origin=SEARCH):
         max_difference=0.0,
         costs={},
     )
+
+
+@pytest.mark.parametrize(
+    ("groups", "word"),
+    [(None, "sample"), (np.zeros(NUM, int), "sample"), (np.arange(NUM) // 4, "patient")],
+)
+def test_it_says_what_the_intervals_draw(finalists, groups, word):
+    val = replace(part(), groups=groups)
+    assert Judge(PROBLEM, "auc", 0, val, finalists).resampled_by == word
 
 
 @pytest.fixture

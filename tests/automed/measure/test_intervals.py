@@ -23,6 +23,13 @@ def test_weights_count_draws_of_samples():
     assert drawn.mean(axis=0) == pytest.approx(np.ones(50), abs=0.35)
 
 
+def test_of_one_group_alone_the_samples_are_drawn():
+    """Every draw of one patient is the same: intervals without width would look significant."""
+    drawn = weights(20, np.full(20, 7), seed=0, resamples=50)
+    assert len({tuple(row) for row in drawn}) == 50
+    np.testing.assert_array_equal(drawn, weights(20, None, seed=0, resamples=50))
+
+
 def test_whole_groups_are_drawn():
     groups = np.array([7, 7, 7, 2, 2, 9, 9, 9, 9, 4])
     drawn = weights(len(groups), groups, seed=0, resamples=300)
