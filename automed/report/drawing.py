@@ -67,6 +67,12 @@ def thinned(results: Results) -> Results:
     return replace(results, trials=tuple(kept))
 
 
+def final_score(trial: Trial, score: str) -> float | None:
+    """The score of a trial that was trained to its end; others stand where they were stopped."""
+    value: float | None = trial["scores"].get(score) if trial["state"] == "complete" else None
+    return value
+
+
 def timed(costs: Mapping[str, float]) -> bool:
     """There is a latency that a logarithmic axis can show."""
     return costs.get("latency_ms", 0) > 0

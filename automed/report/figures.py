@@ -16,6 +16,7 @@ from automed.report.drawing import (
     MEDIAN_BAR,
     PENCIL,
     Trial,
+    final_score,
     group,
     hover,
     jittered,
@@ -56,8 +57,10 @@ def families(results: Results) -> go.Figure:
     for row, (name, colour, trials) in enumerate(rows):
         with_score = [t for t in trials if score in t["scores"]]
         without = [t for t in trials if score not in t["scores"]]
+        final = [t for t in with_score if final_score(t, score) is not None]
+        stopped = [t for t in with_score if final_score(t, score) is None]
         symbol = "circle" if name in colours else "diamond-open"
-        for mine, shape in ((with_score, symbol), (without, "x-thin-open")):
+        for mine, shape in ((final, symbol), (stopped, "circle-open"), (without, "x-thin-open")):
             figure.add_scatter(
                 x=[t["scores"].get(score, floor) for t in mine],
                 y=jittered(row, len(mine)),
@@ -72,8 +75,8 @@ def families(results: Results) -> go.Figure:
                 **hover([trial_text(t, score) for t in mine]),
                 **group(name),
             )
-        if name in colours and len(with_score) > 1:
-            middle = statistics.median(t["scores"][score] for t in with_score)
+        if name in colours and len(final) > 1:
+            middle = statistics.median(t["scores"][score] for t in final)
             figure.add_scatter(
                 x=[middle, middle], y=[row - 0.36, row + 0.36], **MEDIAN_BAR, **group(name)
             )
@@ -139,14 +142,14 @@ def dimensions(results: Results) -> go.Figure:
     names = _varied(trials)
     if not names:
         return nothing("No dimension took more than one value")
-    scored = [t["scores"][score] for t in trials if score in t["scores"]]
+    scored = [value for t in trials if (value := final_score(t, score)) is not None]
     latencies = [math.log10(t["costs"]["latency_ms"]) for t in trials]
     low, high = padded(latencies, below=0.06, above=0.06)
     ticks = log_ticks(low, high)
     rows: tuple[tuple[str, Measure, dict[str, Any]], ...] = (
         (
             metric_label(score),
-            lambda t: t["scores"].get(score),
+            lambda t: final_score(t, score),
             {"range": padded(scored or [0.0, 1.0], below=0.06, above=0.06)},
         ),
         (

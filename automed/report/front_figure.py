@@ -14,6 +14,7 @@ from automed.report.drawing import (
     INK,
     PENCIL,
     Trial,
+    final_score,
     group,
     hover,
     layout,
@@ -49,7 +50,7 @@ def front(results: Results) -> go.Figure:
     trials = [
         t
         for t in searched(results)
-        if score in t["scores"] and timed(t["costs"]) and t["number"] not in drawn
+        if final_score(t, score) is not None and timed(t["costs"]) and t["number"] not in drawn
     ]
     if not models and not trials:
         return nothing("No model was trained")
