@@ -1,5 +1,6 @@
 """The figures of all trials: their scores by family, their curves, and every dimension's effect."""
 
+import bisect
 import html
 import math
 import statistics
@@ -35,6 +36,10 @@ from automed.report.results import Results
 from automed.report.text import metric_label, significant, value_text
 
 MAX_DIMENSIONS = 12
+MAX_VALUES = 10
+"""Values of a dimension that each have a place of their own, if they are numbers."""
+RANGES = 3
+"""In which more of them are gathered."""
 COLUMNS = 6
 
 Measure = Callable[[Trial], float | None]
@@ -166,18 +171,18 @@ def dimensions(results: Results) -> go.Figure:
     figure = _small_plots(names)
     for k, name in enumerate(names):
         mine = [t for t in trials if name in t["config"]]
-        values = _in_order(mine, name)
+        named = _by_value(mine, name)
         band, column = divmod(k, COLUMNS)
         for offset, (title, measure, scale) in enumerate(rows):
             plot = {"row": 3 * band + offset + 1, "col": column + 1}
-            groups = [[t for t in mine if t["config"][name] == v] for v in values]
-            _draw_strips(figure, plot, groups, measure, score, colours)
+            _draw_strips(figure, plot, list(named.values()), measure, score, colours)
             figure.update_xaxes(
-                tickvals=list(range(len(values))),
-                ticktext=[html.escape(value_text(v)) for v in values],
+                tickvals=list(range(len(named))),
+                ticktext=[html.escape(label) for label in named],
                 showticklabels=offset == 1,
-                range=[-0.6, len(values) - 0.4],
+                range=[-0.6, len(named) - 0.4],
                 tickfont={"size": 11},
+                tickangle=0,
                 **plot,
             )
             figure.update_yaxes(
@@ -197,6 +202,20 @@ def _varied(trials: Sequence[Trial]) -> list[str]:
     varied = [n for n, ts in having.items() if len({t["config"][n] for t in ts}) > 1]
     varied.sort(key=lambda n: (-len({t["family"] for t in having[n]}), -len(having[n])))
     return varied[:MAX_DIMENSIONS]
+
+
+def _by_value(trials: Sequence[Trial], name: str) -> dict[str, list[Trial]]:
+    """Trials by what a dimension took; many numbers are gathered in a few ranges."""
+    values = _in_order(trials, name)
+    if len(values) <= MAX_VALUES or not all(isinstance(v, int | float) for v in values):
+        return {value_text(v): [t for t in trials if t["config"][name] == v] for v in values}
+    step = (values[-1] - values[0]) / RANGES
+    tops = [values[0] + step * (i + 1) for i in range(RANGES - 1)] + [values[-1]]
+    places = {id(t): bisect.bisect_left(tops, t["config"][name]) for t in trials}
+    return {
+        f"\u2264{significant(top, 2)}": [t for t in trials if places[id(t)] == place]
+        for place, top in enumerate(tops)
+    }
 
 
 def _in_order(trials: Sequence[Trial], name: str) -> list[Any]:

@@ -98,6 +98,27 @@ def test_numbers_go_by_size_and_words_from_cheap_to_costly(
     assert list(figure.layout.xaxis.ticktext) == order
 
 
+def test_many_numbers_are_gathered_in_ranges(results: Results) -> None:
+    one = next(t for t in results.trials if t["origin"] == "search" and t["scores"])
+    trials = tuple(dict(one) | {"config": {"dropout": i / 60}} for i in range(31))
+    figure = FIGURES["dimensions"](replace(results, trials=trials))
+    assert list(figure.layout.xaxis.ticktext) == ["\u22640.17", "\u22640.33", "\u22640.5"]
+    dots = next(trace for trace in figure.data if trace.mode == "markers")
+    assert [sum(round(x) == place for x in dots.x) for place in range(3)] == [11, 10, 10]
+
+
+def test_the_front_leaves_out_what_was_stopped_and_the_families_show_it(
+    results: Results,
+) -> None:
+    paused = [t for t in results.trials if t["state"] == "paused" and t["scores"]]
+    assert paused
+    ended = replace(results, trials=tuple(t for t in results.trials if t not in paused))
+    for name in ("front", "families"):
+        drawn = [FIGURES[name](some).to_dict()["data"] for some in (results, ended)]
+        points = [sum(len(trace["x"]) for trace in data if "x" in trace) for data in drawn]
+        assert points[0] - points[1] == (0 if name == "front" else len(paused))
+
+
 def test_labels_cover_no_label_and_no_point() -> None:
     points = [
         labels.Point(x=0.1 + 0.08 * i, y=200.0, text=f"model-{i:03d}", bold=i == 4, above=i % 2 > 0)
