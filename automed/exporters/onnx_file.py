@@ -19,6 +19,8 @@ from automed.exporters.onnx_runtime import Model
 from automed.sample import InputSpec
 
 SUFFIX = ".onnx"
+RUNTIME = "onnxruntime"
+SLOW = False
 OPSET = 20
 
 
