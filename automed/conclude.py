@@ -137,6 +137,7 @@ def conclude(
         units=dict(problem.units),
         examples=_examples(problem, parts.val, chosen) if examples else (),
         timed_on=f"host CPU, {job.targets[0]} in {runtime(job.targets[0])}, batch 1",
+        metadata=metadata(job, parts),
         drawn=_drawn(problem, parts.val, [chosen, *(f for f in kept if f.origin != SEARCH)]),
     )
 

@@ -38,14 +38,19 @@ def write(results: Results, model_name: str, path: Path) -> None:
     Raises:
         UnknownNameError: No model of the results has that name.
     """
-    files.replace(path, _card(results, _named(results, model_name)))
+    files.replace(path, text(results, model_name))
 
 
-def _named(results: Results, name: str) -> Model:
+def text(results: Results, model_name: str) -> str:
+    """The card of one model as Markdown.
+
+    Raises:
+        UnknownNameError: No model of the results has that name.
+    """
     for model in results.models:
-        if model.name == name:
-            return model
-    raise UnknownNameError("model", name, (m.name for m in results.models))
+        if model.name == model_name:
+            return _card(results, model)
+    raise UnknownNameError("model", model_name, (m.name for m in results.models))
 
 
 def _card(results: Results, model: Model) -> str:

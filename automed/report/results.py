@@ -188,6 +188,7 @@ class Results:
         examples: Pictures of validation samples; empty where they were not asked for.
         drawn: The problem's own figure; None where no model was chosen.
         timed_on: What latencies are of: processor, target and runtime.
+        metadata: What every file says of itself: inputs, target, outputs, digest of the data.
     """
 
     task: str
@@ -212,6 +213,7 @@ class Results:
     examples: tuple[Example, ...] = ()
     drawn: Drawn | None = None
     timed_on: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sign(self) -> int:
