@@ -36,10 +36,11 @@ class Artefact:
         Raises:
             DeviceError: It cannot be read, or its name ends in no known suffix.
         """
-        suffix = next((known for known in runner.SUFFIXES if path.name.endswith(known)), None)
+        known = [suffix for suffixes in runner.LOADERS for suffix in suffixes]
+        suffix = next((suffix for suffix in known if path.name.endswith(suffix)), None)
         if suffix is None:
             raise DeviceError(
-                f"{path.name} is no model that can be run; these are: {', '.join(runner.SUFFIXES)}"
+                f"{path.name} is no model that can be run; these are: {', '.join(known)}"
             )
         try:
             return cls(path.read_bytes(), suffix)
