@@ -7,10 +7,10 @@ from typing import Any
 
 from automed import registry
 from automed.errors import UnknownNameError
-from automed.plan import DEFAULT_STRATEGY, Plan
+from automed.plan import DEFAULT_STRATEGY, DEFAULT_TARGETS, Plan
 from automed.run import RESULTS_FILE, Run
 from automed.session import Session, Silent, Watch, learnt_from
-from automed.task import COSTS, Direction, Task
+from automed.task import COSTS, Direction, Task, is_cost
 
 __all__ = ["Run", "resume", "search"]
 
@@ -28,6 +28,7 @@ def search(
     strategy: str = DEFAULT_STRATEGY,
     stopping: str = "none",
     executor: str = "local",
+    targets: Iterable[str] = DEFAULT_TARGETS,
     families: Iterable[str] = (),
     objectives: Iterable[str] = (),
     limits: Mapping[str, float] | None = None,
@@ -57,6 +58,8 @@ def search(
         strategy: For example "optuna:tpe"; see `automed list strategies`.
         stopping: Rule that stops trainings early; see `automed list stopping`.
         executor: "local" or "ray".
+        targets: Where models must run, see `automed list exporters`; an architecture that does not
+            run on each is never trained. Latency is that of the first.
         families: Families that compete; empty for the task's own.
         objectives: Names of a score and of costs; empty for the task's own.
         limits: Cost to its upper bound, for example {"latency_ms": 2.0}.
@@ -104,6 +107,7 @@ def search(
         strategy=strategy,
         stopping=stopping,
         executor=executor,
+        targets=tuple(dict.fromkeys(targets)),
         seed=seed,
         workers=workers,
         cpus=cpus,
@@ -140,10 +144,12 @@ def resume(folder: str | Path, *, watch: Watch | None = None) -> Run:
 def _directions(task: Task, names: Iterable[str]) -> dict[str, Direction]:
     problem = registry.part("problem", task.problem).PROBLEM
     for name in names:
-        if name not in COSTS and name not in problem.metrics:
+        if not is_cost(name) and name not in problem.metrics:
             raise UnknownNameError("objective", name, [*problem.metrics, *COSTS])
-    less = {*COSTS, *problem.errors}
-    return {name: "minimize" if name in less else "maximize" for name in names}
+    return {
+        name: "minimize" if is_cost(name) or name in problem.errors else "maximize"
+        for name in names
+    }
 
 
 def _absolute(source: str | Path) -> str:

@@ -7,21 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from automed import __version__, files, registry
+from automed.artefacts import FULL
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
 from automed.errors import BudgetError, ExportError, RunError
 from automed.evaluate import Job, architecture
 from automed.exporters import NOTICE
-from automed.finalists import Finalist, exported, final_front, near_front, timed
+from automed.finalists import Finalist, Timings, exported, final_front, near_front, timed
 from automed.front import knee
 from automed.judge import Judge
+from automed.lowering import runtime
 from automed.problems import Problem, sign
 from automed.report import examples as pictures
-from automed.report.results import Drawn, Example, Model, Results
+from automed.report.results import Drawn, Example, File, Model, Results
 from automed.report.text import metric_label, score_text
+from automed.task import at_target
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
 ARTEFACTS = "models"
+_LATENCIES = ("latency_ms", "latency_p95_ms", "latency_relative")
 
 Facts = Iterable[tuple[str, str]]
 Step = Callable[[str], None]
@@ -94,10 +98,12 @@ def conclude(
     if not any(f.origin == SEARCH for f in finalists):
         raise ExportError(f"no model of the front could be verified: {failures[0]}")
     step("timing the front and the baselines together")
-    latencies, reference_ms = timed(job, finalists)
+    timings = timed(finalists)
     judge = Judge(problem, task.score, job.seed, parts.val, finalists)
-    medians = {name: known.median_ms for name, known in latencies.items()}
-    searched = final_front(finalists, judge.scores, medians, task.objectives, task.score)
+    costs = {f.name: _costs(f, timings) for f in finalists}
+    medians = timings.medians
+    values = {name: {**costs[name], task.score: judge.scores[name]} for name in costs}
+    searched = final_front(finalists, values, task.objectives)
     kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
     equals = judge.not_worse(searched)
     chosen = equals[
@@ -106,12 +112,9 @@ def conclude(
     if complete:
         step("opening the sealed test part, once")
         judge.open(parts.sealed, kept)
-    suffix = registry.part("exporter", job.exporter).SUFFIX
-    artefacts = {f.name: f"{ARTEFACTS}/{f.name}{suffix}" for f in searched}
-    (folder / ARTEFACTS).mkdir(exist_ok=True)
-    for f in searched:
-        files.replace(folder / artefacts[f.name], f.artefact)
-    models = tuple(judge.model(f, latencies[f.name], artefacts.get(f.name)) for f in kept)
+    models = tuple(
+        judge.model(f, costs[f.name], _files(f, judge, costs[f.name], folder)) for f in kept
+    )
     return Results(
         task=task.name,
         title=task.title,
@@ -120,7 +123,7 @@ def conclude(
         objectives=dict(task.objectives),
         limits=dict(task.limits),
         models=models,
-        trials=tuple(_told(t, o, medians, reference_ms, complete) for t, o in trials),
+        trials=tuple(_told(t, o, job, timings, complete) for t, o in trials),
         chosen=chosen.name,
         contenders=tuple(f.name for f in equals),
         reason=_reason(models, chosen.name, [f.name for f in equals], task.score, better),
@@ -133,6 +136,7 @@ def conclude(
         errors=tuple(sorted(problem.errors)),
         units=dict(problem.units),
         examples=_examples(problem, parts.val, chosen) if examples else (),
+        timed_on=f"host CPU, {job.targets[0]} in {runtime(job.targets[0])}, batch 1",
         drawn=_drawn(problem, parts.val, [chosen, *(f for f in kept if f.origin != SEARCH)]),
     )
 
@@ -197,11 +201,7 @@ def _reason(
 
 
 def _told(
-    trial: Trial,
-    outcome: Outcome,
-    medians: Mapping[str, float],
-    reference_ms: float,
-    complete: bool,
+    trial: Trial, outcome: Outcome, job: Job, timings: Timings, complete: bool
 ) -> dict[str, Any]:
     """A trial for the report; its latency is that of the final session, measured or scaled.
 
@@ -210,10 +210,15 @@ def _told(
     """
     facts = outcome.facts()
     costs = facts["costs"]
-    if "latency_ms" in costs:
-        costs["latency_while_searching_ms"] = costs["latency_ms"]
-        scaled = costs["latency_relative"] * reference_ms
-        costs["latency_ms"] = medians.get(trial.name, scaled)
+    for place, target in enumerate(job.targets):
+        label = target if place else ""
+        latency, relative = at_target("latency_ms", label), at_target("latency_relative", label)
+        if latency not in costs:
+            continue
+        costs[at_target("latency_while_searching_ms", label)] = costs[latency]
+        again = timings.models.get(trial.name, {}).get(target)
+        scaled = costs[relative] * timings.references_ms[target]
+        costs[latency] = again.median_ms if again else scaled
     return {
         "number": trial.number,
         "name": trial.name,
@@ -225,12 +230,42 @@ def _told(
     }
 
 
+def _costs(f: Finalist, timings: Timings) -> dict[str, float]:
+    """Everything a finalist costs; of targets but the first with their name."""
+    sizes = {
+        at_target("size_bytes", file.target if place else ""): float(len(file.content))
+        for place, file in enumerate(f.files)
+    }
+    return {**timings.costs(f.name), **sizes, **f.costs}
+
+
+def _files(f: Finalist, judge: Judge, costs: Mapping[str, float], folder: Path) -> tuple[File, ...]:
+    """What of a model lies in the run folder once this has written it; of baselines nothing."""
+    if f.origin != SEARCH:
+        return ()
+    (folder / ARTEFACTS).mkdir(exist_ok=True)
+    told = []
+    for file in f.files:
+        precision = "" if file.precision == FULL else f".{file.precision}"
+        suffix = registry.part("exporter", file.target).SUFFIX
+        path = f"{ARTEFACTS}/{f.name}{precision}{suffix}"
+        files.replace(folder / path, file.content)
+        label = "" if file.target == f.files[0].target else file.target
+        own = {n: costs[at_target(n, label)] * file.pace for n in _LATENCIES}
+        told.append(judge.file(f, file, path, {"size_bytes": len(file.content), **own}))
+    return tuple(told)
+
+
 def _nothing_trained(trials: list[tuple[Trial, Outcome]], limits: Mapping[str, float]) -> str:
     failed = [o.failure for _, o in trials if o.failure]
     if failed and len(failed) == len(trials):
         return f"all {len(trials)} trials failed; the first: {failed[0]}"
+    refused = [o.refusals for _, o in trials if o.refusals]
+    if refused and len(refused) == len(trials):
+        target, why = next(iter(refused[0].items()))
+        return f"none of {len(trials)} architectures runs on {target}; the first: {why}"
     if trials and limits:
-        return nothing_fits(limits, [o.costs for _, o in trials if o.costs])
+        return nothing_fits(limits, [o.costs for _, o in trials if limits.keys() <= o.costs.keys()])
     return "no trial was trained to its end; give more --trials or --hours"
 
 

@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed import registry
+from automed.artefacts import Artefact, ported
 from automed.baselines import fit
 from automed.data.dataset import Dataset
-from automed.evaluate import Job, architecture, deployed, network_of, reason
-from automed.exporters import Runner, outputs, verify
+from automed.evaluate import Job, architecture, network_of
+from automed.exporters import Runner, outputs
+from automed.failure import reason
 from automed.front import front, num_beating, oriented
+from automed.lowering import deployed
 from automed.measure import latency
 from automed.sample import SampleSpec
-from automed.task import CLASSICAL
+from automed.task import CLASSICAL, at_target
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -39,11 +42,8 @@ class Finalist:
         trial: Number of its trial, if a search asked for it.
         family: Its family, or the method of a classical baseline.
         config: Its architecture.
-        artefact: Content of the exported file.
-        runner: The artefact, loaded.
-        validation: What the artefact returns for the validation part.
-        max_difference: Between artefact and network on those; None where there is no network.
-        costs: size_bytes, params and macs where they are known.
+        files: It on every target; the first is the one it is judged and timed by.
+        costs: params and macs where they are known.
     """
 
     name: str
@@ -51,11 +51,18 @@ class Finalist:
     trial: int | None
     family: str
     config: Mapping[str, Any] | None
-    artefact: bytes
-    runner: Runner
-    validation: NDArray[np.float32]
-    max_difference: float | None
+    files: tuple[Artefact, ...]
     costs: Mapping[str, float]
+
+    @property
+    def runner(self) -> Runner:
+        """Its first file, loaded."""
+        return self.files[0].runner
+
+    @property
+    def validation(self) -> NDArray[np.float32]:
+        """What its first file returns for the validation part."""
+        return self.files[0].validation
 
 
 def near_front(
@@ -88,8 +95,9 @@ def exported(
 ) -> tuple[list[Finalist], list[str]]:
     """Trained trials and the classical baselines as finalists, and what failed on the way.
 
-    Every artefact is loaded by its own runtime, runs over the whole validation part and must
-    agree with its network there. Exporters and converters break in ways of their own; whatever
+    Every artefact is loaded by its own runtime in a process of its own, runs over the whole
+    validation part and must agree with its network there. A model of the search must do so on every
+    target, a baseline on the first. Exporters and converters break in ways of their own; whatever
     they raise costs their model, never the run.
     """
     finalists, failures = [], []
@@ -114,17 +122,52 @@ def exported(
     return finalists, failures
 
 
-def timed(job: Job, finalists: Sequence[Finalist]) -> tuple[dict[str, latency.Latency], float]:
-    """Latencies of all finalists from one interleaved session, and the reference's, in ms.
+@dataclass(frozen=True)
+class Timings:
+    """Latencies from one session a target.
+
+    Attributes:
+        models: Name of a finalist to its targets' latencies, that of its first file first.
+        references_ms: Target to the latency of its reference artefact.
+    """
+
+    models: Mapping[str, Mapping[str, latency.Latency]]
+    references_ms: Mapping[str, float]
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """Name of a finalist to the median latency of its first file, ms."""
+        return {name: next(iter(on.values())).median_ms for name, on in self.models.items()}
+
+    def costs(self, name: str) -> dict[str, float]:
+        """What a finalist's files cost to run; of the first target without its name."""
+        told = {}
+        for place, (target, known) in enumerate(self.models[name].items()):
+            label = target if place else ""
+            told[at_target("latency_ms", label)] = known.median_ms
+            told[at_target("latency_p95_ms", label)] = known.p95_ms
+            told[at_target("latency_relative", label)] = known.relative
+        return told
+
+
+def timed(finalists: Sequence[Finalist]) -> Timings:
+    """Latencies of all files of all finalists, those for one target interleaved in one session.
 
     A graph is timed once: finalists that differ in weights alone have one latency.
     """
-    exporter = registry.part("exporter", job.exporter)
-    graphs = {f.name: exporter.digest(f.artefact) for f in finalists}
-    runners = {graphs[f.name]: f.runner.rehearse for f in finalists}
-    given = latency.measure(runners, exporter.load(exporter.reference()).rehearse)
-    some = next(iter(given.values()))
-    return {name: given[graph] for name, graph in graphs.items()}, some.median_ms / some.relative
+    models: dict[str, dict[str, latency.Latency]] = {f.name: {} for f in finalists}
+    references = {}
+    for target in dict.fromkeys(file.target for f in finalists for file in f.files):
+        exporter = registry.part("exporter", target)
+        files = [(f.name, file) for f in finalists for file in f.files if file.target == target]
+        graphs = {name: exporter.digest(file.content) for name, file in files}
+        runners = {graphs[name]: file.runner.rehearse for name, file in files}
+        given = latency.measure(runners, exporter.load(exporter.reference()).rehearse)
+        some = next(iter(given.values()))
+        references[target] = some.median_ms / some.relative
+        for name, graph in graphs.items():
+            models[name][target] = given[graph]
+    return Timings(models, references)
 
 
 def trained_network(job: Job, sample: SampleSpec, trial: Trial, checkpoint: bytes) -> "nn.Module":
@@ -138,21 +181,22 @@ def trained_network(job: Job, sample: SampleSpec, trial: Trial, checkpoint: byte
 
 def final_front(
     finalists: Iterable[Finalist],
-    scores: Mapping[str, float],
-    latencies: Mapping[str, float],
+    values: Mapping[str, Mapping[str, float]],
     objectives: Mapping[str, str],
-    score: str,
 ) -> list[Finalist]:
-    """The searched finalists that nothing beats, from fastest to most accurate."""
+    """The searched finalists that nothing beats, from fastest to most accurate.
+
+    Args:
+        finalists: Searched ones and baselines.
+        values: Name to every score and cost that is an objective, and its latency_ms.
+        objectives: Objective name to "maximize" or "minimize".
+    """
     searched = [f for f in finalists if f.origin == SEARCH]
-    values = []
-    for f in searched:
-        known = {**f.costs, score: scores[f.name], "latency_ms": latencies[f.name]}
-        values.append([known.get(name, 0.0) for name in objectives])
     if not searched:
         return []
-    kept = front(values, [*objectives.values()])
-    return sorted((searched[i] for i in kept), key=lambda f: latencies[f.name])
+    table = [[values[f.name][name] for name in objectives] for f in searched]
+    kept = [searched[i] for i in front(table, [*objectives.values()])]
+    return sorted(kept, key=lambda f: values[f.name]["latency_ms"])
 
 
 def _network(
@@ -164,42 +208,29 @@ def _network(
     weights: Callable[[Trial], bytes],
     metadata: Mapping[str, str],
 ) -> Finalist:
-    exporter = registry.part("exporter", job.exporter)
     model = deployed(trained_network(job, sample, trial, weights(trial)), job.task, sample)
-    artefact = exporter.export(model, sample.inputs, {**metadata, "name": trial.name})
-    runner = exporter.load(artefact)
-    given = outputs(runner, val.given)
+    targets = job.targets if trial.origin == SEARCH else job.targets[:1]
     return Finalist(
         name=trial.name,
         origin=trial.origin,
         trial=trial.number if trial.origin == SEARCH else None,
         family=trial.family,
         config=architecture(trial).config(),
-        artefact=artefact,
-        runner=runner,
-        validation=given,
-        max_difference=verify(trial.name, given, model.outputs(val.given), sample.target.scale),
-        costs={
-            "size_bytes": len(artefact),
-            "params": outcome.costs["params"],
-            "macs": outcome.costs["macs"],
-        },
+        files=tuple(ported(trial.name, model, target, val, metadata) for target in targets),
+        costs={"params": outcome.costs["params"], "macs": outcome.costs["macs"]},
     )
 
 
 def _classical(job: Job, name: str, train: Dataset, val: Dataset) -> Finalist:
-    exporter = registry.part("exporter", "onnx")
-    artefact = fit(name, train, job.seed)
-    runner = exporter.load(artefact)
+    content = fit(name, train, job.seed)
+    runner = registry.part("exporter", "onnx").load(content)
+    given = outputs(runner, val.given)
     return Finalist(
         name=name,
         origin=BASELINE,
         trial=None,
         family=name,
         config=None,
-        artefact=artefact,
-        runner=runner,
-        validation=outputs(runner, val.given),
-        max_difference=None,
-        costs={"size_bytes": len(artefact)},
+        files=(Artefact(target="onnx", content=content, runner=runner, validation=given),),
+        costs={},
     )

@@ -10,6 +10,7 @@ from automed.space import Point
 from automed.task import Task
 
 DEFAULT_STRATEGY = "pareto"
+DEFAULT_TARGETS = ("onnx",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Plan:
         strategy: Name of the strategy.
         stopping: Name of the rule that stops trainings early.
         executor: Name of the executor.
-        exporter: Name of the target.
+        targets: Names of the targets, the one that latency is about first.
         seed: Of split, strategy and weights.
         workers: Trials at once; None for one per core or GPU.
         cpus: Cores a trial takes on a cluster.
@@ -45,7 +46,7 @@ class Plan:
     strategy: str = DEFAULT_STRATEGY
     stopping: str = "none"
     executor: str = "local"
-    exporter: str = "onnx"
+    targets: tuple[str, ...] = DEFAULT_TARGETS
     seed: int = 0
     workers: int | None = None
     cpus: float = 1.0
@@ -77,6 +78,7 @@ class Plan:
             | {
                 "task": Task.model_validate(settings["task"]),
                 "window": None if window is None else (window[0], window[1]),
+                "targets": tuple(settings["targets"]),
                 "own_limits": tuple(settings.get("own_limits", ())),
                 "starts": tuple(settings.get("starts", ())),
                 "earlier": tuple((p, loss) for p, loss in settings.get("earlier", ())),

@@ -34,7 +34,11 @@ ROWS: dict[str, dict[str, str]] = {
         "local": "automed.executors.local",
         "ray": "automed.executors.ray_actors",
     },
-    "exporter": {"onnx": "automed.exporters.onnx_file"},
+    "exporter": {
+        "onnx": "automed.exporters.onnx_file",
+        "openvino": "automed.exporters.openvino_file",
+    },
+    "quantizer": {"openvino": "automed.exporters.openvino_int8"},
     "device": {
         "host": "automed.devices.host",
         "ssh": "automed.devices.ssh",

@@ -27,7 +27,7 @@ from automed.space import Point
 from automed.strategies import Recalling
 from automed.strategies.staged import Staged
 from automed.strategies.yardstick import Yardstick, numbers_at_random
-from automed.task import COSTS, Direction
+from automed.task import Direction, is_cost
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -79,17 +79,19 @@ class Session:
                 "take another strategy, for example optuna:tpe"
             )
         self._executors = registry.part("executor", plan.executor)
-        registry.part("exporter", plan.exporter)
+        for target in plan.targets:
+            registry.part("exporter", target)
         problem = registry.part("problem", task.problem).PROBLEM
         if task.score not in problem.metrics:
             raise UnknownNameError("metric", task.score, problem.metrics)
-        less = {*COSTS, *problem.errors}
         for name, direction in task.objectives.items():
-            if direction != (wanted := "minimize" if name in less else "maximize"):
+            less = is_cost(name) or name in problem.errors
+            if direction != (wanted := "minimize" if less else "maximize"):
                 raise TaskError(
                     f"{task.name}: objectives: {direction} {name}; write {name}: {wanted}"
                 )
         self._require_families()
+        self._require_targets()
         self._job = self._make_job()
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
@@ -196,6 +198,27 @@ class Session:
                 wrong = UnknownNameError("family", family, known)
                 raise TaskError(f"{task.name}: networks.{name}: {wrong}")
 
+    def _require_targets(self) -> None:
+        """Refuse a target whose library is not here, and costs on targets that were not asked for.
+
+        Raises:
+            ExportError: A target's own yardstick does not run on it.
+            TaskError: An objective or a limit is of a target that is not there.
+        """
+        task, others = self._plan.task, self._plan.targets[1:]
+        if not self._plan.targets:
+            raise UnknownNameError("exporter", "", registry.names("exporter"))
+        for name in (*task.objectives, *task.limits):
+            label = name.partition("@")[2]
+            if label and label not in others:
+                raise TaskError(
+                    f"{name} is asked for, and {label} is not among the targets after the first; "
+                    f"give --target {','.join(dict.fromkeys((*self._plan.targets, label)))}"
+                )
+        for target in self._plan.targets:
+            exporter = registry.part("exporter", target)
+            exporter.load(exporter.reference()).rehearse()
+
     def _require_within(self, points: Sequence[Point]) -> None:
         for point in points:
             if point.keys() != self._space.keys() or any(
@@ -223,7 +246,7 @@ class Session:
             keys=plan.keys,
             window=plan.window,
             seed=plan.seed,
-            exporter=plan.exporter,
+            targets=plan.targets,
             threads=max(1, cores // plan.num_workers) if plan.executor == "local" else 1,
             latencies={} if plan.latencies is None else known_latencies(plan.latencies),
         )
@@ -274,7 +297,7 @@ class Session:
             outcome = evaluate(Trial(0, name, point, 0))
             if outcome.failure is None and outcome.feasible:
                 return
-            if outcome.costs:
+            if task.limits.keys() <= outcome.costs.keys():
                 seen.append(outcome.costs)
         if seen:
             raise BudgetError(nothing_fits(task.limits, seen))
@@ -283,7 +306,7 @@ class Session:
         import optuna
         import torch
 
-        from automed.exporters.onnx_runtime import RUNTIME
+        from automed.lowering import runtime
         from automed.measure import latency
         from automed.training.tensors import device_name
 
@@ -291,7 +314,8 @@ class Session:
         return [
             ("automed", __version__),
             ("libraries", f"torch {torch.__version__}, optuna {optuna.__version__}"),
-            ("latency", f"host CPU: {latency.processor()}, {RUNTIME}, batch 1"),
+            ("processor", latency.processor()),
+            ("targets", "; ".join(f"{target} in {runtime(target)}" for target in plan.targets)),
             ("training", f"{device_name()}, workers: {plan.num_workers}, {plan.executor}"),
             (
                 "strategy",
@@ -347,30 +371,34 @@ def learnt_from(folder: Path) -> tuple[tuple[Point, ...], tuple[tuple[Point, flo
         )
     values = [[o.value(name) for name in objectives] for _, o in done]
     on_front = front(values, list(objectives.values()))
-    score = next(place for place, name in enumerate(objectives) if name not in COSTS)
+    score = next(place for place, name in enumerate(objectives) if not is_cost(name))
     losses = oriented(values, list(objectives.values()))[:, score]
     every = ((t.point, float(loss)) for (t, _), loss in zip(done, losses, strict=True))
     return tuple(done[i][0].point for i in on_front), tuple(every)
 
 
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
-    """Timings of an earlier run by `evaluate.memo_key`, for this machine and runtime only.
+    """Timings of an earlier run by `lowering.memo_key`, for this machine and runtime only.
 
-    Every trial has its own, and every graph one for trials that the run did not hold.
+    Every trial has its own, and every graph one for trials that the run did not hold. They are
+    those of the run's first target.
 
     Raises:
         RunError: The folder is no run.
     """
-    from automed.evaluate import memo_key
+    from automed.lowering import memo_key
     from automed.record import Record
 
     record = Record.open(Path(folder))
+    target = record.settings["plan"]["targets"][0]
     return {
-        memo_key(outcome.graph, "onnx", name): {
-            cost: value for cost, value in outcome.costs.items() if cost.startswith("latency")
+        memo_key(outcome.graph, target, name): {
+            cost: value
+            for cost, value in outcome.costs.items()
+            if cost.startswith("latency") and "@" not in cost
         }
         for rows in (record.baselines(), record.rows())  # a strategy was told of trials only
         for trial, outcome in rows
-        if outcome.costs
+        if outcome.graph
         for name in ("", trial.name)
     }

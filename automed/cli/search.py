@@ -47,6 +47,13 @@ def search(
         str,
         typer.Option(help="Rule that stops trainings early; see `automed list stopping`."),
     ] = "none",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Where models must run, comma-separated, the one that latency is about first; see "
+            "`automed list exporters`."
+        ),
+    ] = "onnx",
     family: Annotated[
         list[str] | None,
         typer.Option(help="Family that competes; repeat for several."),
@@ -124,11 +131,7 @@ def search(
         )
         if text is not None
     }
-    named = (
-        None
-        if baselines is None
-        else tuple(n.strip() for n in baselines.split(",") if n.strip() not in ("", "none"))
-    )
+    named = None if baselines is None else quantities.names(baselines)
     from automed import api
 
     with _screen() as screen:
@@ -144,6 +147,7 @@ def search(
             strategy=strategy,
             stopping=stopping,
             executor="ray" if ray or ray_address else "local",
+            targets=quantities.names(target),
             families=family or (),
             objectives=objective or (),
             limits=limits,

@@ -1,12 +1,15 @@
 """A shipped ONNX model as its user meets it: onnxruntime and NumPy, no PyTorch."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its makers once imported
 import onnxruntime as ort
 from numpy.typing import NDArray
 
@@ -24,9 +27,6 @@ class Card:
     target: TargetSpec
     outputs: tuple[str, ...]
     notice: str
-
-
-RUNTIME = f"onnxruntime {ort.__version__}, 1 thread"
 
 
 class Model:

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from automed import api, registry
 from automed.errors import SpaceError, UnknownNameError
-from automed.evaluate import memo_key
+from automed.lowering import memo_key
 from automed.record import Record
 from automed.session import known_latencies
 from automed.strategies.yardstick import numbers_at_random
@@ -149,7 +149,12 @@ def test_who_watches_gets_every_trial(run, looked_on):
 def test_a_trial_is_known_again_by_its_own_latency(tmp_path):
     """Trials that differ in dropout have one graph, and perhaps that of a baseline."""
     space = registry.space(("vgg",), "classification")
-    record = Record.create(tmp_path, "t", {"auc": "maximize", "latency_ms": "minimize"}, {})
+    record = Record.create(
+        tmp_path,
+        "t",
+        {"auc": "maximize", "latency_ms": "minimize"},
+        {"plan": {"targets": ["onnx"]}},
+    )
     for number, dropout in enumerate((0.0, 0.2)):
         point = {"family": "vgg", **registry.family("vgg")(dropout=dropout).config()}
         trial = Trial(number, "vgg", point, 0, name=f"vgg-{number:03d}")

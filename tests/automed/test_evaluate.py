@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from automed import data, registry
-from automed.evaluate import Evaluate, Job, _opened, _shared, _tensors, memo_key, network_of
+from automed.evaluate import Evaluate, Job, _opened, _shared, _tensors, network_of
+from automed.lowering import memo_key
 from automed.task import COSTS
 from automed.training.recipes import kept_weights
 from automed.trial import BASELINE, Trial
@@ -40,7 +41,7 @@ def lowered():
 def job(lowered):
     """A job that knows the latency of the trials here, so that it times nothing."""
     known = {k: v for k, v in lowered.costs.items() if k.startswith("latency")}
-    return replace(JOB, latencies={memo_key(lowered.graph, JOB.exporter): known})
+    return replace(JOB, latencies={memo_key(lowered.graph, JOB.targets[0]): known})
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def test_same_trial_gives_the_same_outcome_in_another_process(trained, job, tmp_
 def test_paused_outcome_continues(trained, job):
     paused = evaluate(trial(1), job)
     assert (paused.state, paused.epochs) == ("paused", 1)
-    nothing = Job(task=TASK, data=PHANTOM, exporter="there is none")  # lowered once, not again
+    nothing = Job(task=TASK, data=PHANTOM, targets=("there is none",))  # lowered once, not again
     finished = evaluate(trial(3, previous=paused), nothing)
     assert finished.seconds["train"] > paused.seconds["train"]
     alike(finished, trained)
@@ -184,7 +185,7 @@ def test_memo_key_tells_graph_target_processor_and_runtime(lowered):
     key = memo_key(lowered.graph, "onnx")
     assert key.startswith(f"{lowered.graph}|onnx|")
     assert "onnxruntime" in key
-    assert memo_key("other", "onnx") != key != memo_key(lowered.graph, "other")
+    assert memo_key("other", "onnx") != key != memo_key(lowered.graph, "onnx", "vgg-000")
 
 
 # What can go wrong.
@@ -249,7 +250,7 @@ def broken(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "exports_not"])
 def test_what_breaks_is_a_failed_outcome(broken, name):
     outcome = evaluate(trial(2, family=name, point={"width": 1}))
     assert (outcome.state, outcome.settled) == ("failed", True)
@@ -259,6 +260,16 @@ def test_what_breaks_is_a_failed_outcome(broken, name):
     assert [text for text in telltale if text in outcome.failure] == []
     assert "\n" not in outcome.failure
     assert len(outcome.failure) < 400
+
+
+def test_what_a_target_cannot_run_is_infeasible_and_costs_no_training(broken):
+    outcome = evaluate(trial(2, family="exports_not", point={"width": 1}))
+    assert (outcome.state, outcome.settled) == ("infeasible", True)
+    assert outcome.violations == {"runs on onnx": 1.0}
+    assert "Python number" in outcome.refusals["onnx"]
+    assert str(broken) not in outcome.refusals["onnx"]
+    assert outcome.costs.keys() == {"params", "macs"}
+    assert (dict(outcome.scores), outcome.trainings(2)) == ({}, 0)
 
 
 def test_a_worker_goes_on_after_a_failure(broken, job, trained):

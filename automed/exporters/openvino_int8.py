@@ -1,0 +1,149 @@
+"""OpenVINO's models in 8-bit integers, made by NNCF from samples of the training part."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automed.errors import ExportError
+from automed.exporters import Attempt, onnx_file
+from automed.exporters.openvino_file import compiled_model, converted, packed, without_telemetry
+from automed.sample import InputSpec
+
+if TYPE_CHECKING:
+    from automed.exporters.deployed import Deployed
+
+try:
+    with without_telemetry(), onnx_file.quiet():
+        import nncf
+        import openvino as ov
+        from nncf.openvino.quantization.backend_parameters import BackendParameters
+        from nncf.quantization.advanced_parameters import (
+            AdvancedQuantizationParameters,
+            QuantizationParameters,
+        )
+except ImportError as missing:
+    raise ExportError(
+        "quantizer openvino needs nncf; install it with: pip install 'automed[openvino]'"
+    ) from missing
+
+SHARES = (1 / 8, 1 / 4, 1 / 2)
+"""Of the layers, how many the gentler attempts leave in fp32."""
+_OUTSIDE = "(?!/network/)"
+"""Windowing and the final activation: whatever `Deployed` does not ask of its network."""
+_LAYERS = (
+    "Convolution",
+    "GroupConvolution",
+    "ConvolutionBackpropData",
+    "GroupConvolutionBackpropData",
+    "MatMul",
+)
+_JUDGED = 8
+"""Samples on which layers are compared."""
+
+
+def attempts(
+    model: "Deployed",
+    inputs: Sequence[InputSpec],
+    metadata: Mapping[str, str],
+    samples: Sequence[NDArray[Any]],
+) -> Iterator[Attempt]:
+    """Artefacts in 8-bit integers, from the boldest to the gentlest, each made when asked for.
+
+    Args:
+        model: What is to be shipped.
+        inputs: Of one sample.
+        metadata: Kept in every artefact.
+        samples: Raw values (N, C, *size) of each input, of which the ranges are taken.
+    """
+    content = onnx_file.export(model, inputs, {})
+    rows = [[x[i : i + 1].astype(np.float32) for x in samples] for i in range(len(samples[0]))]
+
+    def attempt(how: str, ignored: Sequence[str] = (), **choices: Any) -> Attempt:
+        return Attempt(how, packed(quantized(converted(content), rows, ignored, choices), metadata))
+
+    tensor = QuantizationParameters(per_channel=False)
+    yield attempt(
+        "int8 per tensor",
+        weights_quantization_params=tensor,
+        activations_quantization_params=tensor,
+        disable_bias_correction=True,
+    )
+    yield attempt("int8 per channel", disable_bias_correction=True)
+    yield attempt("int8 per channel, biases corrected")
+    layers = by_harm(content, rows)
+    for number in sorted({math.ceil(share * len(layers)) for share in SHARES} - {len(layers)}):
+        how = f"int8 per channel, {number} of {len(layers)} layers in fp32"
+        yield attempt(how, layers[:number])
+
+
+def quantized(
+    graph: ov.Model,
+    rows: Sequence[Sequence[NDArray[np.float32]]],
+    ignored: Sequence[str],
+    choices: Mapping[str, Any],
+) -> ov.Model:
+    """A graph whose layers compute in 8-bit integers, save those ignored by name.
+
+    Args:
+        graph: In fp32; it may be changed.
+        rows: Inputs (1, C, *size) of samples.
+        ignored: Names of layers.
+        choices: Of NNCF's `AdvancedQuantizationParameters`.
+    """
+    with onnx_file.quiet():
+        return nncf.quantize(
+            graph,
+            nncf.Dataset(rows),
+            subset_size=len(rows),
+            fast_bias_correction=False,  # the fast one made networks worse
+            ignored_scope=nncf.IgnoredScope(
+                names=list(ignored), patterns=[f"{_OUTSIDE}.*"], validate=False
+            ),
+            advanced_parameters=AdvancedQuantizationParameters(**choices),
+        )
+
+
+def by_harm(content: bytes, rows: Sequence[Sequence[NDArray[np.float32]]]) -> list[str]:
+    """Names of a model's layers, first the one that hurts most as 8-bit integers.
+
+    The harm of a layer is what the first output gains, on a few samples, if it alone computes in
+    fp32: then its operands are taken from before they are rounded.
+
+    Args:
+        content: The model as ONNX.
+        rows: Inputs (1, C, *size) of samples.
+    """
+    choices = {
+        "disable_bias_correction": True,
+        "backend_params": {
+            BackendParameters.COMPRESS_WEIGHTS: False
+        },  # else nothing is left of them
+    }
+    graph = quantized(converted(content), rows, (), choices)
+    few = rows[:_JUDGED]
+    wanted = _first_outputs(converted(content), few)
+    error = {}
+    for layer in graph.get_ordered_ops():
+        given = [operand.get_source_output() for operand in layer.inputs()]
+        free = [_unrounded(source) for source in given]
+        if layer.get_type_name() not in _LAYERS or free == given:
+            continue
+        for operand, source in zip(layer.inputs(), free, strict=True):
+            operand.replace_source_output(source)
+        error[layer.get_friendly_name()] = np.abs(_first_outputs(graph, few) - wanted).mean()
+        for operand, source in zip(layer.inputs(), given, strict=True):
+            operand.replace_source_output(source)
+    return sorted(error, key=error.__getitem__)
+
+
+def _unrounded(source: Any) -> Any:
+    step = source.get_node()
+    return step.input_value(0) if step.get_type_name() == "FakeQuantize" else source
+
+
+def _first_outputs(graph: ov.Model, rows: Sequence[Sequence[Any]]) -> NDArray[np.float32]:
+    request = compiled_model(graph).create_infer_request()
+    return np.concatenate([request.infer(list(row))[0] for row in rows])
