@@ -35,6 +35,7 @@ ROWS: dict[str, dict[str, str]] = {
         "ray": "automed.executors.ray_actors",
     },
     "exporter": {"onnx": "automed.exporters.onnx_file"},
+    "quantizer": {"onnx": "automed.exporters.onnx_int8"},
     "problem": {
         "classification": "automed.problems.classification",
         "multilabel": "automed.problems.multilabel",

@@ -1,6 +1,7 @@
 """Models as files that run elsewhere, and the one check that every such file must pass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,6 +46,40 @@ class Exporter(Protocol):
 
     def reference(self) -> bytes:
         """A small fixed artefact, the yardstick of this target's timings."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A model in int8.
+
+    Attributes:
+        how: What is in int8 and how, in words.
+        artefact: Content of the file.
+    """
+
+    how: str
+    artefact: bytes
+
+
+class Quantizer(Protocol):
+    """The way to int8 of the exporter of the same name: a module with this function."""
+
+    def attempts(
+        self,
+        model: "Deployed",
+        inputs: Sequence[InputSpec],
+        metadata: Mapping[str, str],
+        samples: Sequence[NDArray[Any]],
+    ) -> Iterator[Attempt]:
+        """The model in int8, from the boldest to the gentlest, each made when it is asked for.
+
+        Args:
+            model: What is exported.
+            inputs: Its inputs.
+            metadata: Goes into every artefact.
+            samples: Raw values (N, C, *size) of each input, of the training part, on which ranges
+                are measured.
+        """
 
 
 def outputs(runner: Runner, raw: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, 
     machine it was made on.
     """
     buffer: Any = io.BytesIO()
-    with _quiet():
+    with quiet():
         # a number taken out of a tensor would be another for another sample
         warnings.filterwarnings("error", ".* to a Python (number|float|integer) might cause")
         torch.onnx.export(
@@ -128,8 +128,8 @@ def _anonymise(proto: onnx.ModelProto) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress and warnings off the user's screen."""
+def quiet() -> Iterator[None]:
+    """Keep the progress and the warnings of exporters and quantizers off the user's screen."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
