@@ -38,7 +38,10 @@ ROWS: dict[str, dict[str, str]] = {
         "onnx": "automed.exporters.onnx_file",
         "openvino": "automed.exporters.openvino_file",
     },
-    "quantizer": {"openvino": "automed.exporters.openvino_int8"},
+    "quantizer": {
+        "onnx": "automed.exporters.onnx_int8",
+        "openvino": "automed.exporters.openvino_int8",
+    },
     "device": {
         "host": "automed.devices.host",
         "ssh": "automed.devices.ssh",
