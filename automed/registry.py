@@ -37,6 +37,8 @@ ROWS: dict[str, dict[str, str]] = {
     "exporter": {
         "onnx": "automed.exporters.onnx_file",
         "openvino": "automed.exporters.openvino_file",
+        "ort": "automed.exporters.ort_format",
+        "torch-export": "automed.exporters.torch_export",
     },
     "quantizer": {
         "onnx": "automed.exporters.onnx_int8",

@@ -23,13 +23,16 @@ def unpack(content: bytes) -> dict[str, bytes]:
     """The parts of a zip by name, each as its checksum says it was.
 
     Raises:
-        ValueError: It is no zip, is damaged, or is compressed, as files of automed never are.
+        ValueError: It is no zip, is damaged, or is compressed or ambiguous, as `pack` never is.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
-            if any(part.compress_type != zipfile.ZIP_STORED for part in file.infolist()):
+            parts = file.infolist()
+            if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
                 raise ValueError("a part is compressed")
-            return {part.filename: file.read(part) for part in file.infolist()}
+            if len({part.filename for part in parts}) < len(parts):
+                raise ValueError("two parts have one name")
+            return {part.filename: file.read(part) for part in parts}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(str(error)) from error
 

@@ -76,13 +76,18 @@ class Model:
             }
         self._session.run(None, self._rehearsal)
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What was written into the artefact beside its graph."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     def card(self) -> Card:
         """What the model says of itself.
 
         Raises:
             ExportError: The metadata is missing: the file was not exported by automed.
         """
-        facts = self._session.get_modelmeta().custom_metadata_map
+        facts = self.metadata
         try:
             return Card(
                 task=facts["task"],
