@@ -13,11 +13,20 @@ from automed.data.splits import Parts
 from automed.errors import BudgetError, ExportError, RunError
 from automed.evaluate import Job, architecture
 from automed.exporters import NOTICE
-from automed.finalists import Finalist, Timings, exported, final_front, near_front, timed
+from automed.finalists import (
+    Finalist,
+    Timings,
+    exported,
+    final_front,
+    near_front,
+    timed,
+    trained_network,
+)
 from automed.front import knee
 from automed.judge import Judge
-from automed.lowering import runtime
+from automed.lowering import deployed, runtime
 from automed.problems import Problem, sign
+from automed.quantised import in_int8
 from automed.report import examples as pictures
 from automed.report.results import Drawn, Example, File, Model, Results
 from automed.report.text import metric_label, score_text
@@ -42,6 +51,7 @@ def conclude(
     blind: Collection[int] = (),
     complete: bool,
     examples: bool,
+    max_drop: float | None,
     facts: Facts,
     step: Step,
 ) -> Results:
@@ -59,6 +69,7 @@ def conclude(
         blind: Numbers of the trials that were drawn at random, to hold the others against.
         complete: Whether the search spent its budget.
         examples: Whether the results hold pictures of validation samples.
+        max_drop: By how much an int8 file's validation score may be worse; None for no int8.
         facts: (label, text) on the run, for the report.
         step: Told what is being done.
 
@@ -86,13 +97,14 @@ def conclude(
         name, point = f"best-of-{len(drawn)}-random", architecture(best).config()
         unsearched.append((replace(best, point=point, origin=BASELINE, name=name), outcome))
         renamed[name] = best
+    told = metadata(job, parts)
     finalists, failures = exported(
         job,
         parts.train,
         parts.val,
         [*near, *unsearched],
         lambda trial: weights(renamed.get(trial.name, trial)),
-        metadata(job, parts),
+        told,
         step,
     )
     if not any(f.origin == SEARCH for f in finalists):
@@ -104,16 +116,39 @@ def conclude(
     medians = timings.medians
     values = {name: {**costs[name], task.score: judge.scores[name]} for name in costs}
     searched = final_front(finalists, values, task.objectives)
-    kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
     equals = judge.not_worse(searched)
     chosen = equals[
         knee([better * judge.scores[f.name] for f in equals], [medians[f.name] for f in equals])
     ]
+    rejected: dict[str, tuple[File, ...]] = {}
+    if max_drop is not None:
+        by_name = {trial.name: trial for trial, _ in near}
+        for place, f in enumerate(searched):
+            step(f"quantising {f.name}")
+            trial = by_name[f.name]
+            network = trained_network(job, parts.train.sample, trial, weights(trial))
+            searched[place], rejected[f.name] = in_int8(
+                f,
+                deployed(network, task, parts.train.sample),
+                parts.train,
+                parts.val,
+                judge,
+                told,
+                score=metric_label(task.score, inline=True),
+                max_drop=max_drop,
+                seed=job.seed,
+            )
+    kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
     if complete:
         step("opening the sealed test part, once")
         judge.open(parts.sealed, kept)
     models = tuple(
-        judge.model(f, costs[f.name], _files(f, judge, costs[f.name], folder)) for f in kept
+        judge.model(
+            f,
+            costs[f.name],
+            (*_files(f, judge, costs[f.name], folder), *rejected.get(f.name, ())),
+        )
+        for f in kept
     )
     return Results(
         task=task.name,
@@ -137,7 +172,7 @@ def conclude(
         units=dict(problem.units),
         examples=_examples(problem, parts.val, chosen) if examples else (),
         timed_on=f"host CPU, {job.targets[0]} in {runtime(job.targets[0])}, batch 1",
-        metadata=metadata(job, parts),
+        metadata=told,
         drawn=_drawn(problem, parts.val, [chosen, *(f for f in kept if f.origin != SEARCH)]),
     )
 

@@ -10,6 +10,7 @@ from automed.space import Point
 from automed.task import Task
 
 DEFAULT_STRATEGY = "pareto"
+DEFAULT_MAX_DROP = 0.01
 DEFAULT_TARGETS = ("onnx",)
 
 
@@ -36,6 +37,8 @@ class Plan:
         earlier: What it trained to its end, and what that lost there, smaller better.
         latencies: Run folder whose timings are used again, or None.
         own_limits: Names of the limits that the user gave; the others are the task's.
+        max_drop: By how much the validation score of an int8 file may be worse than that in fp32;
+            None for no int8.
         examples: Whether the report shows pictures of validation samples.
     """
 
@@ -57,6 +60,7 @@ class Plan:
     earlier: tuple[tuple[Point, float], ...] = ()
     latencies: str | None = None
     own_limits: tuple[str, ...] = ()
+    max_drop: float | None = DEFAULT_MAX_DROP
     examples: bool = True
 
     def settings(self) -> dict[str, Any]:

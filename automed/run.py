@@ -98,12 +98,20 @@ class Run:
             RunError: The run lacks the file, or the path cannot be written.
         """
         file = self.file(self.best if model is None else self.named(model), target, precision)
-        content, place = self.content(file), Path(path)
+        return self.written(path, Path(str(file.path)).name, self.content(file))
+
+    def written(self, path: str | Path, name: str, content: bytes) -> Path:
+        """Write a file to a path, or under its name into a folder.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        place = Path(path)
         try:
             if str(path).endswith(("/", os.sep)):
                 place.mkdir(parents=True, exist_ok=True)
             if place.is_dir():
-                place = place / Path(str(file.path)).name
+                place = place / name
             files.replace(place, content)
         except OSError as error:
             raise RunError(f"cannot write {place}: {error.strerror}") from error

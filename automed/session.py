@@ -115,12 +115,29 @@ class Session:
 
     def go_on(self, folder: Path, record: "Record") -> Run:
         """An interrupted search."""
+        self._require_same_data(record)
+        return self._run(folder, record)
+
+    def ported(self, record: "Record", name: str, target: str) -> bytes:
+        """A model of a search as a verified file for a target that the search was not for."""
+        from automed.artefacts import ported
+        from automed.conclude import metadata
+        from automed.finalists import trained_network
+        from automed.lowering import deployed
+
+        self._require_same_data(record)
+        trial = next(t for t, _ in record.rows() if t.name == name)
+        sample, told = self._parts.train.sample, metadata(self._job, self._parts)
+        network = trained_network(self._job, sample, trial, record.checkpoint(trial))
+        model = deployed(network, self._plan.task, sample)
+        return ported(name, model, target, self._parts.val, told).content
+
+    def _require_same_data(self, record: "Record") -> None:
         if record.settings["data"] != self._parts.digest():
             raise RunError(
                 "the images or labels are not those the search began with; "
                 "put the data back or start a new search"
             )
-        return self._run(folder, record)
 
     def _run(self, folder: Path, record: "Record") -> Run:
         from automed.evaluate import Evaluate, architecture
@@ -179,6 +196,7 @@ class Session:
             blind=self._numbers_at_random(),
             complete=complete,
             examples=self._plan.examples,
+            max_drop=self._plan.max_drop,
             facts=self._facts(seconds),
             step=self._watch.step,
         )

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automed import files, registry
+from automed import registry
 from automed.devices import runner
-from automed.errors import RunError
 from automed.report import card
 from automed.report.results import File, Model
 from automed.run import Run
@@ -34,7 +33,7 @@ _PYTHON = ("check.py", "README.md")
 Array = NDArray[Any]
 
 
-def write(run: Run, path: Path, pick: str = "knee") -> Path:
+def write(run: Run, path: str | Path, pick: str = "knee") -> Path:
     """Everything that shipping a model takes, in one zip.
 
     Args:
@@ -62,12 +61,7 @@ def write(run: Run, path: Path, pick: str = "knee") -> Path:
         content = resources("automed.bundle").joinpath("android", name).read_bytes()
         parts[f"android/{name}"] = content
     parts["runner.py"] = Path(runner.__file__).read_bytes()
-    target = path / f"{run.results.task}-{model.name}.zip" if path.is_dir() else path
-    try:
-        files.replace(target, _zip(parts))
-    except OSError as error:
-        raise RunError(f"cannot write {target}: {error.strerror}") from error
-    return target
+    return run.written(path, f"{run.results.task}-{model.name}.zip", _zip(parts))
 
 
 def made_up(metadata: Mapping[str, str]) -> dict[str, Array]:

@@ -55,7 +55,7 @@ def checked(model: dict[str, Any], inputs: dict[str, Any]) -> bool | None:
         off = np.abs(given - wanted) / np.maximum(np.abs(wanted), 1)
         worst = max(worst, float(off.max()))
         beyond = max(beyond, float((off > model["tolerance"]).mean()))
-    good = beyond <= model["share"]
+    good: bool = beyond <= model["share"]
     told = f"largest difference {worst:.2g}, allowed {model['tolerance']:g}"
     if beyond:
         told += f", {beyond:.2%} of the values beyond, allowed {model['share']:.2%}"

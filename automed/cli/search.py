@@ -110,6 +110,14 @@ def search(
     gpus: Annotated[
         float, typer.Option(min=0.0, help="GPUs of a trial, with Ray; 0.25 lets four share one.")
     ] = 0.0,
+    int8: Annotated[
+        bool,
+        typer.Option("--int8/--no-int8", help="Whether models of the front are tried in int8."),
+    ] = True,
+    max_drop: Annotated[
+        float,
+        typer.Option(min=0.0, help="By how much int8 may lower the validation score."),
+    ] = 0.01,
     examples: Annotated[
         bool,
         typer.Option(
@@ -159,6 +167,7 @@ def search(
             address=ray_address,
             cpus=cpus,
             gpus=gpus,
+            max_drop=max_drop if int8 else None,
             examples=examples,
             watch=screen,
         )
@@ -195,11 +204,36 @@ def export(
         str | None,
         typer.Option(help="A model of the front; default the chosen one."),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="See `automed list exporters`; one that the search was not for is made and "
+            "verified on the search's data. Default its first."
+        ),
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
 ) -> None:
     """Copy a verified model of a run's front to where you need it."""
     from automed import api
 
-    print(api.Run.open(run).export(path, model))
+    print(api.export(run, path, model, target=target, precision=precision))
+
+
+@commands.command(epilog="Example: automed bundle runs/lung-ct-20261122-101500 nodule.zip")
+def bundle(
+    run: RunFolder,
+    path: Annotated[
+        str, typer.Argument(help="Zip to write, or folder; one that ends with / is made.")
+    ] = ".",
+    pick: Annotated[
+        str, typer.Option(help="knee for the chosen model, or the name of one of the front.")
+    ] = "knee",
+) -> None:
+    """Pack a model for an app: files, input spec, test vectors, reference code, model card."""
+    from automed import api
+    from automed.bundle import write
+
+    print(write(api.Run.open(run), path, pick))
 
 
 @contextmanager

@@ -3,8 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from automed.errors import ExportError
+from automed.errors import DeviceError, ExportError
 from automed.exporters import Attempt
+
+LEAST_GAIN = 1.05
+"""How many times as fast as fp32 an int8 model must be: less is noise."""
+PATIENCE = 2
+"""Attempts in a row that are not, after which no gentler one is made: it would be slower still."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,15 +19,18 @@ class Verdict:
     Attributes:
         worse: By how much its score is worse on the validation part, in the score's own unit;
             below 0 where it is better.
-        interval: The 95 % interval of that, paired.
         latency_ms: Its median latency.
         fp32_ms: That of the model in fp32, timed in turns with it.
     """
 
     worse: float
-    interval: tuple[float, float]
     latency_ms: float
     fp32_ms: float
+
+    @property
+    def quick(self) -> bool:
+        """It is faster than fp32, by more than noise."""
+        return self.latency_ms * LEAST_GAIN < self.fp32_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +54,11 @@ class Rejected:
 
     Attributes:
         refused: Why, one line an attempt.
+        quick: Whether one was fast enough, and lost too much of its score.
     """
 
     refused: tuple[str, ...]
+    quick: bool
 
     @property
     def reason(self) -> str:
@@ -75,22 +85,26 @@ def accept(
         max_drop: By how much the score may be worse.
     """
     refused: list[str] = []
+    any_quick, slow = False, 0
     for attempt in attempts:
         try:
             verdict = judge(attempt)
-        except ExportError as error:
+        except (ExportError, DeviceError) as error:
             refused.append(f"{attempt.how}: {error}")
             continue
         why = _why_not(verdict, score, max_drop)
         if not why:
             return Kept(attempt=attempt, verdict=verdict, refused=tuple(refused))
         refused.append(f"{attempt.how}: {why}")
-    return Rejected(refused=tuple(refused))
+        any_quick, slow = any_quick or verdict.quick, 0 if verdict.quick else slow + 1
+        if slow == PATIENCE:
+            break
+    return Rejected(refused=tuple(refused), quick=any_quick)
 
 
 def _why_not(verdict: Verdict, score: str, max_drop: float) -> str:
-    if not verdict.latency_ms < verdict.fp32_ms:
-        return f"slower: {verdict.latency_ms:.3g} ms against {verdict.fp32_ms:.3g} ms"
+    if not verdict.quick:
+        return f"not faster: {verdict.latency_ms:.3g} ms against {verdict.fp32_ms:.3g} ms"
     if not verdict.worse <= max_drop:  # nor one that is undefined
         return f"{score} {verdict.worse:.2g} worse, allowed is {max_drop:g}"
     return ""
