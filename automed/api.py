@@ -9,7 +9,7 @@ from typing import Any
 from automed import registry
 from automed.artefacts import FULL
 from automed.errors import UnknownNameError
-from automed.plan import DEFAULT_MAX_DROP, DEFAULT_STRATEGY, DEFAULT_TARGETS, Plan
+from automed.plan import DEFAULT_DEVICES, DEFAULT_MAX_DROP, DEFAULT_STRATEGY, DEFAULT_TARGETS, Plan
 from automed.run import RESULTS_FILE, Run
 from automed.session import Session, Silent, Watch, learnt_from
 from automed.task import COSTS, Direction, Task, is_cost
@@ -31,6 +31,7 @@ def search(
     stopping: str = "none",
     executor: str = "local",
     targets: Iterable[str] = DEFAULT_TARGETS,
+    devices: Iterable[str] = DEFAULT_DEVICES,
     families: Iterable[str] = (),
     objectives: Iterable[str] = (),
     limits: Mapping[str, float] | None = None,
@@ -63,6 +64,8 @@ def search(
         executor: "local" or "ray".
         targets: Where models must run, see `automed list exporters`; an architecture that does not
             run on each is never trained. Latency is that of the first.
+        devices: Where models are timed, see `automed devices`; that of one after the first, as of
+            another target, is an objective by its name: "latency_ms@ssh:pi@board".
         families: Families that compete; empty for the task's own.
         objectives: Names of a score and of costs; empty for the task's own.
         limits: Cost to its upper bound, for example {"latency_ms": 2.0}.
@@ -113,6 +116,7 @@ def search(
         stopping=stopping,
         executor=executor,
         targets=tuple(dict.fromkeys(targets)),
+        devices=tuple(dict.fromkeys(devices)),
         seed=seed,
         workers=workers,
         cpus=cpus,
@@ -176,7 +180,9 @@ def export(
         return opened.export(path, wanted.name, target=target, precision=precision)
     suffix = registry.part("exporter", target).SUFFIX
     record = Record.open(Path(run))
-    plan = replace(Plan.from_settings(record.settings["plan"]), targets=(target,))
+    plan = replace(
+        Plan.from_settings(record.settings["plan"]), targets=(target,), devices=DEFAULT_DEVICES
+    )
     content = Session(plan, Silent()).ported(record, wanted.name, target)
     return opened.written(path, f"{wanted.name}{suffix}", content)
 

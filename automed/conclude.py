@@ -15,7 +15,6 @@ from automed.evaluate import Job, architecture
 from automed.exporters import NOTICE
 from automed.finalists import (
     Finalist,
-    Timings,
     exported,
     final_front,
     near_front,
@@ -24,13 +23,14 @@ from automed.finalists import (
 )
 from automed.front import knee
 from automed.judge import Judge
-from automed.lowering import deployed, runtime
+from automed.lowering import deployed
 from automed.problems import Problem, sign
 from automed.quantised import in_int8
 from automed.report import examples as pictures
 from automed.report.results import Drawn, Example, File, Model, Results
 from automed.report.text import metric_label, score_text
-from automed.task import at_target
+from automed.task import at_place
+from automed.timing import Timings
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
 ARTEFACTS = "models"
@@ -110,10 +110,10 @@ def conclude(
     if not any(f.origin == SEARCH for f in finalists):
         raise ExportError(f"no model of the front could be verified: {failures[0]}")
     step("timing the front and the baselines together")
-    timings = timed(finalists)
+    timings = timed(job, finalists)
     judge = Judge(problem, task.score, job.seed, parts.val, finalists)
-    costs = {f.name: _costs(f, timings) for f in finalists}
-    medians = timings.medians
+    costs = {f.name: _costs(job, f, timings) for f in finalists}
+    medians = {name: known["latency_ms"] for name, known in costs.items()}
     values = {name: {**costs[name], task.score: judge.scores[name]} for name in costs}
     searched = final_front(finalists, values, task.objectives)
     equals = judge.not_worse(searched)
@@ -134,6 +134,7 @@ def conclude(
                 parts.val,
                 judge,
                 told,
+                device=job.devices[0],
                 score=metric_label(task.score, inline=True),
                 max_drop=max_drop,
                 seed=job.seed,
@@ -158,7 +159,7 @@ def conclude(
         objectives=dict(task.objectives),
         limits=dict(task.limits),
         models=models,
-        trials=tuple(_told(t, o, job, timings, complete) for t, o in trials),
+        trials=tuple(_told(t, o, timings, complete) for t, o in trials),
         chosen=chosen.name,
         contenders=tuple(f.name for f in equals),
         reason=_reason(models, chosen.name, [f.name for f in equals], task.score, better),
@@ -171,7 +172,7 @@ def conclude(
         errors=tuple(sorted(problem.errors)),
         units=dict(problem.units),
         examples=_examples(problem, parts.val, chosen) if examples else (),
-        timed_on=f"host CPU, {job.targets[0]} in {runtime(job.targets[0])}, batch 1",
+        timed_on=job.places[0].text,
         metadata=told,
         drawn=_drawn(problem, parts.val, [chosen, *(f for f in kept if f.origin != SEARCH)]),
     )
@@ -237,7 +238,10 @@ def _reason(
 
 
 def _told(
-    trial: Trial, outcome: Outcome, job: Job, timings: Timings, complete: bool
+    trial: Trial,
+    outcome: Outcome,
+    timings: Mapping[str, Timings],
+    complete: bool,
 ) -> dict[str, Any]:
     """A trial for the report; its latency is that of the final session, measured or scaled.
 
@@ -246,15 +250,15 @@ def _told(
     """
     facts = outcome.facts()
     costs = facts["costs"]
-    for place, target in enumerate(job.targets):
-        label = target if place else ""
-        latency, relative = at_target("latency_ms", label), at_target("latency_relative", label)
+    for label, session in timings.items():
+        latency, relative = at_place("latency_ms", label), at_place("latency_relative", label)
         if latency not in costs:
             continue
-        costs[at_target("latency_while_searching_ms", label)] = costs[latency]
-        again = timings.models.get(trial.name, {}).get(target)
-        scaled = costs[relative] * timings.references_ms[target]
-        costs[latency] = again.median_ms if again else scaled
+        costs[at_place("latency_while_searching_ms", label)] = costs[latency]
+        if again := session.costs.get(trial.name):
+            costs[latency] = again["latency_ms"]
+        elif session.reference_ms is not None:
+            costs[latency] = costs[relative] * session.reference_ms
     return {
         "number": trial.number,
         "name": trial.name,
@@ -266,13 +270,14 @@ def _told(
     }
 
 
-def _costs(f: Finalist, timings: Timings) -> dict[str, float]:
-    """Everything a finalist costs; of targets but the first with their name."""
-    sizes = {
-        at_target("size_bytes", file.target if place else ""): float(len(file.content))
-        for place, file in enumerate(f.files)
-    }
-    return {**timings.costs(f.name), **sizes, **f.costs}
+def _costs(job: Job, f: Finalist, timings: Mapping[str, Timings]) -> dict[str, float]:
+    """Everything a finalist costs; of places but the first with their label."""
+    costs = dict(f.costs)
+    for place in job.places:
+        if (file := f.at(place)) is not None:
+            told = {**timings[place.label].costs[f.name], "size_bytes": float(len(file.content))}
+            costs |= {at_place(name, place.label): value for name, value in told.items()}
+    return costs
 
 
 def _files(f: Finalist, judge: Judge, costs: Mapping[str, float], folder: Path) -> tuple[File, ...]:
@@ -287,7 +292,8 @@ def _files(f: Finalist, judge: Judge, costs: Mapping[str, float], folder: Path) 
         path = f"{ARTEFACTS}/{f.name}{precision}{suffix}"
         files.replace(folder / path, file.content)
         label = "" if file.target == f.files[0].target else file.target
-        own = {n: costs[at_target(n, label)] * file.pace for n in _LATENCIES}
+        names = {n: at_place(n, label) for n in _LATENCIES}
+        own = {n: costs[name] * file.pace for n, name in names.items() if name in costs}
         told.append(judge.file(f, file, path, {"size_bytes": len(file.content), **own}))
     return tuple(told)
 

@@ -15,6 +15,7 @@ from automed.lowering import Lowered, Memo, lowered
 from automed.sample import SampleSpec
 from automed.space import gather
 from automed.task import Task
+from automed.timing import HOST, Place, places
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Job:
         window: Raw values mapped to 0 and 1, if the user gave them.
         seed: Of the split, the weights and the order of samples.
         targets: Names of the targets that candidates are lowered to, the one they are for first.
+        devices: Names of the devices that they are timed on, the one they are for first.
         threads: CPU threads a worker may train with.
         latencies: Known latencies by `memo_key`, used instead of timing.
     """
@@ -48,8 +50,14 @@ class Job:
     window: tuple[float, float] | None = None
     seed: int = 0
     targets: tuple[str, ...] = ("onnx",)
+    devices: tuple[str, ...] = (HOST,)
     threads: int = 1
     latencies: Memo = field(default_factory=dict, repr=False, hash=False, compare=False)
+
+    @property
+    def places(self) -> list[Place]:
+        """Where candidates are timed, the place they are for first."""
+        return places(self.targets, self.devices)
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ def _evaluate(job: Job, trial: Trial) -> Outcome:
         network,
         job.task,
         shared.sample,
-        job.targets,
+        job.places,
         name=trial.name,
         slow=trial.previous is not None or trial.epochs >= job.task.budget.epochs,
         before=_known(trial.previous),

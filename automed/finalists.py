@@ -1,7 +1,7 @@
 """The models worth shipping: exported, verified, scored from the artefact, timed together."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed import registry
-from automed.artefacts import Artefact, ported
+from automed.artefacts import FULL, Artefact, ported
 from automed.baselines import fit
 from automed.data.dataset import Dataset
 from automed.evaluate import Job, architecture, network_of
@@ -17,9 +17,10 @@ from automed.exporters import Runner, outputs
 from automed.failure import reason
 from automed.front import front, num_beating, oriented
 from automed.lowering import deployed
-from automed.measure import latency
 from automed.sample import SampleSpec
-from automed.task import CLASSICAL, at_target
+from automed.task import CLASSICAL
+from automed.timing import Place, Timings
+from automed.timing import timed as session
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class Finalist:
     config: Mapping[str, Any] | None
     files: tuple[Artefact, ...]
     costs: Mapping[str, float]
+
+    def at(self, place: Place) -> Artefact | None:
+        """Its file for the target of a place, or the only one it has."""
+        by_target = {file.target: file for file in self.files if file.precision == FULL}
+        alone = self.files[0] if self.config is None and not place.label else None
+        return by_target.get(place.target, alone)
 
     @property
     def runner(self) -> Runner:
@@ -122,52 +129,28 @@ def exported(
     return finalists, failures
 
 
-@dataclass(frozen=True)
-class Timings:
-    """Latencies from one session a target.
+def timed(job: Job, finalists: Sequence[Finalist]) -> dict[str, Timings]:
+    """By a place's label, the costs by name of all finalists that have a file for its target.
 
-    Attributes:
-        models: Name of a finalist to its targets' latencies, that of its first file first.
-        references_ms: Target to the latency of its reference artefact.
+    All of a place are interleaved in one session. A graph is timed once: finalists that differ in
+    weights alone have one latency. A classical baseline has one file, which stands in the first
+    place whatever that is for.
     """
-
-    models: Mapping[str, Mapping[str, latency.Latency]]
-    references_ms: Mapping[str, float]
-
-    @property
-    def medians(self) -> dict[str, float]:
-        """Name of a finalist to the median latency of its first file, ms."""
-        return {name: next(iter(on.values())).median_ms for name, on in self.models.items()}
-
-    def costs(self, name: str) -> dict[str, float]:
-        """What a finalist's files cost to run; of the first target without its name."""
-        told = {}
-        for place, (target, known) in enumerate(self.models[name].items()):
-            label = target if place else ""
-            told[at_target("latency_ms", label)] = known.median_ms
-            told[at_target("latency_p95_ms", label)] = known.p95_ms
-            told[at_target("latency_relative", label)] = known.relative
-        return told
-
-
-def timed(finalists: Sequence[Finalist]) -> Timings:
-    """Latencies of all files of all finalists, those for one target interleaved in one session.
-
-    A graph is timed once: finalists that differ in weights alone have one latency.
-    """
-    models: dict[str, dict[str, latency.Latency]] = {f.name: {} for f in finalists}
-    references = {}
-    for target in dict.fromkeys(file.target for f in finalists for file in f.files):
-        exporter = registry.part("exporter", target)
-        files = [(f.name, file) for f in finalists for file in f.files if file.target == target]
-        graphs = {name: exporter.digest(file.content) for name, file in files}
-        runners = {graphs[name]: file.runner.rehearse for name, file in files}
-        given = latency.measure(runners, exporter.load(exporter.reference()).rehearse)
-        some = next(iter(given.values()))
-        references[target] = some.median_ms / some.relative
-        for name, graph in graphs.items():
-            models[name][target] = given[graph]
-    return Timings(models, references)
+    known = {}
+    for place in job.places:
+        files = {f.name: file for f in finalists if (file := f.at(place)) is not None}
+        names: dict[Place, dict[str, dict[str, Artefact]]] = {}
+        for name, file in files.items():
+            graph = registry.part("exporter", file.target).digest(file.content)
+            own = replace(place, target=file.target)
+            names.setdefault(own, {}).setdefault(graph, {})[name] = file
+        costs, reference_ms = dict[str, Mapping[str, float]](), None
+        for own, graphs in names.items():
+            given = session(own, {g: next(iter(same.values())) for g, same in graphs.items()})
+            costs |= {name: given.costs[g] for g, same in graphs.items() for name in same}
+            reference_ms = given.reference_ms if own == place else reference_ms
+        known[place.label] = Timings(costs, reference_ms)
+    return known
 
 
 def trained_network(job: Job, sample: SampleSpec, trial: Trial, checkpoint: bytes) -> "nn.Module":

@@ -1,22 +1,25 @@
 """A candidate on its targets, before any training: lowered, loaded, run, timed."""
 
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from automed import registry
 from automed.failure import exhausted, reason
 from automed.sample import SampleSpec
-from automed.task import Task, at_target
+from automed.task import Task, at_place
+from automed.timing import HOST, Loaded, Place, runtime, timed
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from automed.exporters import Runner
     from automed.exporters.deployed import Deployed
 
+LIMIT_S = 120.0
+"""Within which a target must have lowered, loaded and run a candidate."""
 Memo = Mapping[str, Mapping[str, float]]
 
 
@@ -46,16 +49,16 @@ def lowered(
     network: "nn.Module",
     task: Task,
     sample: SampleSpec,
-    targets: tuple[str, ...],
+    places: Sequence[Place],
     *,
     name: str,
     slow: bool,
     before: Lowered | None,
     latencies: Memo,
 ) -> Lowered:
-    """A candidate on every target: one that cannot be lowered, loaded or run there is refused.
+    """A candidate in every place: a target that cannot lower, load or run it in time refuses it.
 
-    The first target gives the costs that limits and objectives are about; others add theirs, as in
+    The first place gives the costs that limits and objectives are about; others add theirs, as in
     latency_ms@openvino. A target that lowers slowly and is not the first has its turn only where
     `slow` is set, which is before a training goes on.
 
@@ -63,7 +66,7 @@ def lowered(
         network: The candidate, trained or not.
         task: What it is to answer.
         sample: What it is given.
-        targets: Names of exporters.
+        places: Targets and devices, see `timing.places`.
         name: Of its trial, which `latencies` may know.
         slow: Whether targets that lower slowly have their turn too.
         before: What an earlier call found; only what is missing is done.
@@ -75,30 +78,33 @@ def lowered(
 
     known = before or Lowered()
     graph, costs, refusals = known.graph, dict(known.costs), dict(known.refusals)
-    model = deployed(network, task, sample)
-    for place, target in enumerate(targets):
-        label = "" if place == 0 else target
-        if target in refusals or at_target("latency_ms", label) in costs:
+    model, files = deployed(network, task, sample), dict[str, Loaded]()
+    for place in places:
+        target = place.target
+        if target in refusals or at_place("latency_ms", place.label) in costs:
             continue
         exporter = registry.part("exporter", target)
-        if place and exporter.SLOW and not slow:
+        if exporter.SLOW and target != places[0].target and not slow:
             continue
-        try:
-            artefact = exporter.export(model, sample.inputs, {})
-            runner = exporter.load(artefact)
-            runner.rehearse()
-        except Exception as error:  # converters and runtimes break in ways of their own
-            if exhausted(error):
-                raise
-            refusals[target] = reason(error)
-            continue
-        digest = exporter.digest(artefact)
-        keys = memo_key(digest, target, name), memo_key(digest, target)
-        timed = next((latencies[key] for key in keys if key in latencies), None)
-        for cost, value in (timed or _timed(target, runner)).items():
-            costs[at_target(cost, label)] = value
-        costs[at_target("size_bytes", label)] = len(artefact)
-        graph = digest if place == 0 else graph
+        if target not in files:
+            try:
+                with limited(LIMIT_S, f"lowering to {target}"):
+                    content = exporter.export(model, sample.inputs, {})
+                    files[target] = Loaded(content, exporter.load(content))
+                    files[target].runner.rehearse()
+            except Exception as error:  # converters and runtimes break in ways of their own
+                if exhausted(error):
+                    raise
+                refusals[target] = reason(error)
+                continue
+        file = files[target]
+        digest = exporter.digest(file.content)
+        keys = memo_key(digest, place, name), memo_key(digest, place)
+        told = next((latencies[key] for key in keys if key in latencies), None)
+        for cost, value in (told or timed(place, {"it": file}).costs["it"]).items():
+            costs[at_place(cost, place.label)] = value
+        costs[at_place("size_bytes", place.label)] = len(file.content)
+        graph = graph if place.label else digest
     network.eval()
     if "params" not in costs:
         costs["params"] = num_params(network)
@@ -106,36 +112,32 @@ def lowered(
     return Lowered(graph=graph, costs=costs, refusals=refusals)
 
 
-def _timed(target: str, runner: "Runner") -> dict[str, float]:
-    from automed.measure import latency
-
-    it = latency.measure({"it": runner.rehearse}, _yardstick(target).rehearse)["it"]
-    return {
-        "latency_ms": it.median_ms,
-        "latency_p95_ms": it.p95_ms,
-        "latency_relative": it.relative,
-    }
-
-
-@cache
-def _yardstick(target: str) -> "Runner":
-    exporter = registry.part("exporter", target)
-    loaded: Runner = exporter.load(exporter.reference())
-    return loaded
-
-
-def memo_key(graph: str, target: str, name: str = "") -> str:
-    """What a latency belongs to: the graph, this machine's processor, the runtime.
+def memo_key(graph: str, place: Place, name: str = "") -> str:
+    """What a latency belongs to: the graph, the target, the device and, on this one, the runtime.
 
     With the name of a trial it is that trial's own: trials that differ in dropout share a graph.
     """
     from automed.measure import latency
 
-    key = f"{graph}|{target}|{latency.processor()}|{runtime(target)}"
+    here = f"{latency.processor()}|{runtime(place.target)}"
+    key = f"{graph}|{place.target}|{here if place.device == HOST else place.device}"
     return f"{key}|{name}" if name else key
 
 
-def runtime(target: str) -> str:
-    """What a target's artefacts run in on this machine: "onnxruntime 1.32.0, 1 thread"."""
-    package = registry.part("exporter", target).RUNTIME
-    return f"{package} {version(package)}, 1 thread"
+@contextmanager
+def limited(seconds: float, what: str) -> Iterator[None]:
+    """Raise TimeoutError in what takes longer, in the main thread of a process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def late(number: int, frame: object) -> None:
+        raise TimeoutError(f"{what} took more than {seconds:g} s")
+
+    usual = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, usual)

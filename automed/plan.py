@@ -12,6 +12,7 @@ from automed.task import Task
 DEFAULT_STRATEGY = "pareto"
 DEFAULT_MAX_DROP = 0.01
 DEFAULT_TARGETS = ("onnx",)
+DEFAULT_DEVICES = ("host",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Plan:
         stopping: Name of the rule that stops trainings early.
         executor: Name of the executor.
         targets: Names of the targets, the one that latency is about first.
+        devices: Names of the devices that models are timed on, the one they are for first.
         seed: Of split, strategy and weights.
         workers: Trials at once; None for one per core or GPU.
         cpus: Cores a trial takes on a cluster.
@@ -50,6 +52,7 @@ class Plan:
     stopping: str = "none"
     executor: str = "local"
     targets: tuple[str, ...] = DEFAULT_TARGETS
+    devices: tuple[str, ...] = DEFAULT_DEVICES
     seed: int = 0
     workers: int | None = None
     cpus: float = 1.0
@@ -83,6 +86,7 @@ class Plan:
                 "task": Task.model_validate(settings["task"]),
                 "window": None if window is None else (window[0], window[1]),
                 "targets": tuple(settings["targets"]),
+                "devices": tuple(settings["devices"]),
                 "own_limits": tuple(settings.get("own_limits", ())),
                 "starts": tuple(settings.get("starts", ())),
                 "earlier": tuple((p, loss) for p, loss in settings.get("earlier", ())),

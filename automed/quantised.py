@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from automed import registry
-from automed.artefacts import Artefact, answers
+from automed.artefacts import FULL, Artefact, answers
 from automed.data.dataset import Dataset
 from automed.exporters import Attempt
 from automed.exporters.gate import Kept, Verdict, accept
 from automed.finalists import Finalist
 from automed.judge import Judge
-from automed.measure import latency
 from automed.report.results import File
+from automed.timing import Loaded, Place, timed
 
 if TYPE_CHECKING:
     from automed.exporters.deployed import Deployed
@@ -32,6 +32,7 @@ def in_int8(
     judge: Judge,
     metadata: Mapping[str, str],
     *,
+    device: str,
     score: str,
     max_drop: float,
     seed: int,
@@ -48,6 +49,7 @@ def in_int8(
         val: Where the score may drop.
         judge: Scores files.
         metadata: What the files say of themselves.
+        device: Where it has to be faster.
         score: What the score is called in a sentence.
         max_drop: By how much the validation score may be worse.
         seed: Of the choice of calibration samples.
@@ -59,7 +61,7 @@ def in_int8(
     for file in f.files:
         if file.target in registry.names("quantizer"):
             attempts = registry.part("quantizer", file.target).attempts
-            beside = _Beside(f, file, val, judge)
+            beside = _Beside(f, file, Place(file.target, device, ""), val, judge)
             result = accept(
                 attempts(model, val.sample.inputs, facts, samples),
                 judge=beside,
@@ -79,17 +81,17 @@ class _Beside:
 
     f: Finalist
     file: Artefact
+    place: Place
     val: Dataset
     judge: Judge
     seen: dict[str, Artefact] = field(default_factory=dict)
 
     def __call__(self, attempt: Attempt) -> Verdict:
         """One that is not faster is not run over the validation part."""
-        full = self.file.runner.rehearse
         runner = registry.part("exporter", self.file.target).load(attempt.artefact)
-        timed = latency.measure({"int8": runner.rehearse, "fp32": full}, full)
+        both = timed(self.place, {INT8: Loaded(attempt.artefact, runner), FULL: self.file}).costs
         told = Verdict(
-            worse=0.0, latency_ms=timed["int8"].median_ms, fp32_ms=timed["fp32"].median_ms
+            worse=0.0, latency_ms=both[INT8]["latency_ms"], fp32_ms=both[FULL]["latency_ms"]
         )
         if not told.quick:
             return told

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from automed import __version__, loop, registry
+from automed import __version__, devices, loop, registry
 from automed.errors import (
     BudgetError,
     RunError,
@@ -81,6 +81,8 @@ class Session:
         self._executors = registry.part("executor", plan.executor)
         for target in plan.targets:
             registry.part("exporter", target)
+        for device in plan.devices:
+            registry.part("device", device)
         problem = registry.part("problem", task.problem).PROBLEM
         if task.score not in problem.metrics:
             raise UnknownNameError("metric", task.score, problem.metrics)
@@ -217,25 +219,31 @@ class Session:
                 raise TaskError(f"{task.name}: networks.{name}: {wrong}")
 
     def _require_targets(self) -> None:
-        """Refuse a target whose library is not here, and costs on targets that were not asked for.
+        """Refuse what cannot run or be reached, and costs in places that were not asked for.
 
         Raises:
             ExportError: A target's own yardstick does not run on it.
+            DeviceError: A device cannot be reached.
             TaskError: An objective or a limit is of a target that is not there.
         """
-        task, others = self._plan.task, self._plan.targets[1:]
-        if not self._plan.targets:
-            raise UnknownNameError("exporter", "", registry.names("exporter"))
+        task, plan = self._plan.task, self._plan
+        others = (*plan.targets[1:], *plan.devices[1:])
+        for kind, given in (("exporter", plan.targets), ("device", plan.devices)):
+            if not given:
+                raise UnknownNameError(kind, "", registry.names(kind))
         for name in (*task.objectives, *task.limits):
             label = name.partition("@")[2]
             if label and label not in others:
                 raise TaskError(
-                    f"{name} is asked for, and {label} is not among the targets after the first; "
-                    f"give --target {','.join(dict.fromkeys((*self._plan.targets, label)))}"
+                    f"{name} is asked for, and {label} is neither a target nor a device after the "
+                    f"first; give --target {','.join(plan.targets)},... or --device "
+                    f"{','.join(plan.devices)},..."
                 )
-        for target in self._plan.targets:
+        for target in plan.targets:
             exporter = registry.part("exporter", target)
             exporter.load(exporter.reference()).rehearse()
+        for device in plan.devices:
+            devices.device(device).describe()
 
     def _require_within(self, points: Sequence[Point]) -> None:
         for point in points:
@@ -265,6 +273,7 @@ class Session:
             window=plan.window,
             seed=plan.seed,
             targets=plan.targets,
+            devices=plan.devices,
             threads=max(1, cores // plan.num_workers) if plan.executor == "local" else 1,
             latencies={} if plan.latencies is None else known_latencies(plan.latencies),
         )
@@ -324,8 +333,8 @@ class Session:
         import optuna
         import torch
 
-        from automed.lowering import runtime
         from automed.measure import latency
+        from automed.timing import runtime
         from automed.training.tensors import device_name
 
         plan, minutes = self._plan, seconds / 60
@@ -396,21 +405,22 @@ def learnt_from(folder: Path) -> tuple[tuple[Point, ...], tuple[tuple[Point, flo
 
 
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
-    """Timings of an earlier run by `lowering.memo_key`, for this machine and runtime only.
+    """Timings of an earlier run by `lowering.memo_key`, for the first place it was for alone.
 
-    Every trial has its own, and every graph one for trials that the run did not hold. They are
-    those of the run's first target.
+    Every trial has its own, and every graph one for trials that the run did not hold.
 
     Raises:
         RunError: The folder is no run.
     """
     from automed.lowering import memo_key
     from automed.record import Record
+    from automed.timing import places
 
     record = Record.open(Path(folder))
-    target = record.settings["plan"]["targets"][0]
+    plan = record.settings["plan"]
+    place = places(plan["targets"], plan["devices"])[0]
     return {
-        memo_key(outcome.graph, target, name): {
+        memo_key(outcome.graph, place, name): {
             cost: value
             for cost, value in outcome.costs.items()
             if cost.startswith("latency") and "@" not in cost

@@ -19,7 +19,7 @@ COSTS = {  # what a candidate costs; known before it is trained
 }
 
 
-def at_target(cost: str, label: str) -> str:
+def at_place(cost: str, label: str) -> str:
     """A cost on a target or device that is not the first: latency_ms@openvino."""
     return f"{cost}@{label}" if label else cost
 

@@ -54,6 +54,13 @@ def search(
             "`automed list exporters`."
         ),
     ] = "onnx",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="Where models are timed, comma-separated, the one that latency is about first; "
+            "see `automed devices`."
+        ),
+    ] = "host",
     family: Annotated[
         list[str] | None,
         typer.Option(help="Family that competes; repeat for several."),
@@ -156,6 +163,7 @@ def search(
             stopping=stopping,
             executor="ray" if ray or ray_address else "local",
             targets=quantities.names(target),
+            devices=quantities.names(device),
             families=family or (),
             objectives=objective or (),
             limits=limits,

@@ -18,6 +18,7 @@ from automed.record import Record
 from automed.session import known_latencies
 from automed.strategies.yardstick import numbers_at_random
 from automed.task import Budget
+from automed.timing import places
 from automed.trial import BASELINE, Outcome, Trial
 
 NODULE3D = (
@@ -153,7 +154,7 @@ def test_a_trial_is_known_again_by_its_own_latency(tmp_path):
         tmp_path,
         "t",
         {"auc": "maximize", "latency_ms": "minimize"},
-        {"plan": {"targets": ["onnx"]}},
+        {"plan": {"targets": ["onnx"], "devices": ["host"]}},
     )
     for number, dropout in enumerate((0.0, 0.2)):
         point = {"family": "vgg", **registry.family("vgg")(dropout=dropout).config()}
@@ -162,10 +163,11 @@ def test_a_trial_is_known_again_by_its_own_latency(tmp_path):
     baseline = Trial(0, "vgg", {}, 0, BASELINE, "cnn5")
     record.write(baseline, Outcome(costs={"latency_ms": 9.0}, graph="g"), space)
     known = known_latencies(tmp_path)
-    told = {name: known[memo_key("g", "onnx", name)]["latency_ms"] for name in ("vgg-000", "cnn5")}
+    (place,) = places(("onnx",), ("host",))
+    told = {name: known[memo_key("g", place, name)]["latency_ms"] for name in ("vgg-000", "cnn5")}
     assert told == {"vgg-000": 1.0, "cnn5": 9.0}
-    assert known[memo_key("g", "onnx", "vgg-001")] == {"latency_ms": 2.0}
-    assert known[memo_key("g", "onnx")] == {"latency_ms": 2.0}, "a strategy is told of trials only"
+    assert known[memo_key("g", place, "vgg-001")] == {"latency_ms": 2.0}
+    assert known[memo_key("g", place)] == {"latency_ms": 2.0}, "a strategy is told of trials only"
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ TASK = registry.task("lung-ct").changed(
     limits={}, budget={"trials": 4, "epochs": 3}, training={"batch": 32, "patience": 1}
 )
 JOB = Job(task=TASK, data=PHANTOM)
+(PLACE,) = JOB.places
 POINT = registry.family("vgg")(width=4, stages=2, stem="stride2", dropout=0.2).config()
 
 
@@ -41,7 +42,7 @@ def lowered():
 def job(lowered):
     """A job that knows the latency of the trials here, so that it times nothing."""
     known = {k: v for k, v in lowered.costs.items() if k.startswith("latency")}
-    return replace(JOB, latencies={memo_key(lowered.graph, JOB.targets[0]): known})
+    return replace(JOB, latencies={memo_key(lowered.graph, PLACE): known})
 
 
 @pytest.fixture(scope="module")
@@ -157,13 +158,13 @@ def test_baseline_is_free_of_limits_and_ranges(job):
 
 def test_known_latency_is_taken_as_it_is(lowered):
     made_up = {"latency_ms": 123.5, "latency_p95_ms": 130.25, "latency_relative": 7.75}
-    known = replace(JOB, latencies={memo_key(lowered.graph, "onnx"): made_up})
+    known = replace(JOB, latencies={memo_key(lowered.graph, PLACE): made_up})
     costs = evaluate(trial(0), known).costs
     assert {name: costs[name] for name in made_up} == made_up
     assert {n: v for n, v in costs.items() if n not in made_up} == {
         n: v for n, v in lowered.costs.items() if n not in made_up
     }
-    elsewhere = memo_key(lowered.graph, "onnx").replace("onnxruntime", "another runtime")
+    elsewhere = memo_key(lowered.graph, PLACE).replace("onnxruntime", "another runtime")
     unknown = replace(JOB, latencies={elsewhere: made_up})
     assert evaluate(trial(0), unknown).costs["latency_ms"] != 123.5
 
@@ -172,8 +173,8 @@ def test_a_trial_has_its_own_latency_before_that_of_its_graph(lowered):
     own = {"latency_ms": 1.5, "latency_p95_ms": 1.6, "latency_relative": 7.0}
     other = {"latency_ms": 2.5, "latency_p95_ms": 2.6, "latency_relative": 8.0}
     latencies = {
-        memo_key(lowered.graph, "onnx", "vgg-000"): own,
-        memo_key(lowered.graph, "onnx"): other,
+        memo_key(lowered.graph, PLACE, "vgg-000"): own,
+        memo_key(lowered.graph, PLACE): other,
     }
     known = replace(JOB, latencies=latencies)
     for name, wanted in (("vgg-000", own), ("vgg-001", other), ("", other)):
@@ -182,10 +183,10 @@ def test_a_trial_has_its_own_latency_before_that_of_its_graph(lowered):
 
 
 def test_memo_key_tells_graph_target_processor_and_runtime(lowered):
-    key = memo_key(lowered.graph, "onnx")
+    key = memo_key(lowered.graph, PLACE)
     assert key.startswith(f"{lowered.graph}|onnx|")
     assert "onnxruntime" in key
-    assert memo_key("other", "onnx") != key != memo_key(lowered.graph, "onnx", "vgg-000")
+    assert memo_key("other", PLACE) != key != memo_key(lowered.graph, PLACE, "vgg-000")
 
 
 # What can go wrong.

@@ -179,19 +179,19 @@ def test_exported_models_are_verified_and_scored_as_in_training(finalists, train
 
 
 def test_finalists_are_timed_together(finalists):
-    timings = timed(finalists)
-    assert list(timings.medians) == [f.name for f in finalists]
-    reference_ms = timings.references_ms["onnx"]
-    assert reference_ms > 0
-    for known in timings.models.values():
-        assert known["onnx"].median_ms == pytest.approx(known["onnx"].relative * reference_ms)
+    timings = timed(JOB, finalists)[""]
+    assert list(timings.costs) == [f.name for f in finalists]
+    assert timings.reference_ms > 0
+    for known in timings.costs.values():
+        scaled = known["latency_relative"] * timings.reference_ms
+        assert known["latency_ms"] == pytest.approx(scaled)
 
 
 def test_one_graph_has_one_latency(finalists):
     network = finalists[0]
     again = replace(network, name="again")
-    models = timed([again, *finalists]).models
-    assert models["again"] == models[network.name]
+    costs = timed(JOB, [again, *finalists])[""].costs
+    assert costs["again"] == costs[network.name]
 
 
 def test_trained_network_is_ready_to_infer(trained, parts):

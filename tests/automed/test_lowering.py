@@ -6,7 +6,8 @@ from small_models import TASK, sample
 from torch import nn
 
 from automed import registry
-from automed.lowering import Lowered, lowered, memo_key, runtime
+from automed.lowering import Lowered, lowered, memo_key
+from automed.timing import places, runtime
 
 BOTH = ("onnx", "openvino")
 SAMPLE = sample(16, 16)
@@ -29,7 +30,7 @@ def lower(network=None, targets=BOTH, *, slow=False, before=None, latencies=None
         network,
         TASK,
         SAMPLE,
-        targets,
+        places(targets, ("host",)),
         name="it",
         slow=slow,
         before=before,
@@ -80,7 +81,7 @@ def test_a_target_that_lacks_an_operation_refuses():
 
 def test_known_latencies_are_taken_for_the_target_they_are_of(known):
     made_up = {"latency_ms": 5.0, "latency_p95_ms": 6.0, "latency_relative": 7.0}
-    told = lower(latencies={memo_key(known.graph, "onnx"): made_up})
+    told = lower(latencies={memo_key(known.graph, places(("onnx",), ("host",))[0]): made_up})
     assert told.costs["latency_ms"] == 5.0
     assert told.costs["latency_ms@openvino"] != 5.0
 
