@@ -58,7 +58,7 @@ def write(run: Run, path: str | Path, pick: str = "knee") -> Path:
     for name in _PYTHON:
         parts[name] = resources("automed.bundle").joinpath(name).read_bytes()
     for name in _ANDROID:
-        content = resources("automed.bundle").joinpath("android", name).read_bytes()
+        content = resources("automed.bundle").joinpath(name).read_bytes()
         parts[f"android/{name}"] = content
     parts["runner.py"] = Path(runner.__file__).read_bytes()
     return run.written(path, f"{run.results.task}-{model.name}.zip", _zip(parts))
