@@ -34,7 +34,7 @@ _EMPTY = (  # expressions that would be evaluated, code that would be compiled, 
     "sym_float_values",
     "custom_obj_values",
 )
-_REFUSED = ("as_expr", "as_operator", "as_graph", "as_custom_obj", "as_opaque", "__enum__")
+_REFUSED = ("as_expr", "as_operator", "as_graph", "as_custom_obj", "as_opaque")
 
 
 def require_harmless(parts: Mapping[str, bytes]) -> None:
@@ -72,11 +72,15 @@ def _require(key: str, value: Any) -> None:
     if key.endswith("name") and isinstance(value, str) and not _NAME.fullmatch(value):
         raise ValueError(f"it names a value {value}")
     if key in ("in_spec", "out_spec"):
-        for inner, type_name in _entries(json.loads(value)):
-            if inner == "type" and type_name not in _CONTAINERS:
-                raise ValueError(f"it takes a {type_name}")
-            if inner in _REFUSED:
-                raise ValueError(f"it has {inner}")
+        for inner, told in _entries(json.loads(value)):
+            if inner == "type" and told not in _CONTAINERS:
+                raise ValueError(f"it takes a {told}")
+            if inner == "context" and told and not _is_of_strings(json.loads(told)):
+                raise ValueError(f"it has a container of {told}")
+
+
+def _is_of_strings(keys: Any) -> bool:
+    return keys is None or (isinstance(keys, list) and all(isinstance(k, str) for k in keys))
 
 
 def _is_operator(target: str) -> bool:
