@@ -27,13 +27,14 @@ _CONTAINERS = {"builtins.tuple", "builtins.list", "builtins.dict", None}
 _EMPTY = (  # expressions that would be evaluated, code that would be compiled, objects
     "guards_code",
     "range_constraints",
-    "metadata",
     "treespec_namedtuple_fields",
     "sym_int_values",
     "sym_bool_values",
     "sym_float_values",
     "custom_obj_values",
 )
+ONE_MODULE = {"nn_module_stack": "L__self__,,torch.nn.Module"}
+"""What is told of every step: that it belongs to the model, as `torch.export.unflatten` asks."""
 _REFUSED = ("as_expr", "as_operator", "as_graph", "as_custom_obj", "as_opaque")
 
 
@@ -65,6 +66,8 @@ def require_harmless(parts: Mapping[str, bytes]) -> None:
 def _require(key: str, value: Any) -> None:
     if key in _EMPTY and value:
         raise ValueError(f"it has {key}")
+    if key == "metadata" and value not in ({}, ONE_MODULE):
+        raise ValueError("it tells more of its steps than what they are")
     if key in _REFUSED or key.startswith("as_sym"):
         raise ValueError(f"it has {key}")
     if key == "target" and not _is_operator(value):

@@ -24,6 +24,7 @@ def artefact():
     return torch_export.export(model(16, 16), sample(16, 16).inputs, FACTS)
 
 
+@pytest.mark.slow
 def test_file_runs_where_there_is_torch_alone(artefact, tmp_path):
     images = scans(16, 16, number=1).astype(np.float32)
     (tmp_path / "it.pt2").write_bytes(artefact)
