@@ -35,6 +35,7 @@ ROWS: dict[str, dict[str, str]] = {
         "ray": "automed.executors.ray_actors",
     },
     "exporter": {
+        "monai-bundle": "automed.exporters.monai_bundle",
         "onnx": "automed.exporters.onnx_file",
         "openvino": "automed.exporters.openvino_file",
         "ort": "automed.exporters.ort_format",

@@ -27,14 +27,15 @@ _CONTAINERS = {"builtins.tuple", "builtins.list", "builtins.dict", None}
 _EMPTY = (  # expressions that would be evaluated, code that would be compiled, objects
     "guards_code",
     "range_constraints",
-    "metadata",
     "treespec_namedtuple_fields",
     "sym_int_values",
     "sym_bool_values",
     "sym_float_values",
     "custom_obj_values",
 )
-_REFUSED = ("as_expr", "as_operator", "as_graph", "as_custom_obj", "as_opaque", "__enum__")
+ONE_MODULE = {"nn_module_stack": "L__self__,,torch.nn.Module"}
+"""What is told of every step: that it belongs to the model, as `torch.export.unflatten` asks."""
+_REFUSED = ("as_expr", "as_operator", "as_graph", "as_custom_obj", "as_opaque")
 
 
 def require_harmless(parts: Mapping[str, bytes]) -> None:
@@ -65,6 +66,8 @@ def require_harmless(parts: Mapping[str, bytes]) -> None:
 def _require(key: str, value: Any) -> None:
     if key in _EMPTY and value:
         raise ValueError(f"it has {key}")
+    if key == "metadata" and value not in ({}, ONE_MODULE):
+        raise ValueError("it tells more of its steps than what they are")
     if key in _REFUSED or key.startswith("as_sym"):
         raise ValueError(f"it has {key}")
     if key == "target" and not _is_operator(value):
@@ -72,11 +75,15 @@ def _require(key: str, value: Any) -> None:
     if key.endswith("name") and isinstance(value, str) and not _NAME.fullmatch(value):
         raise ValueError(f"it names a value {value}")
     if key in ("in_spec", "out_spec"):
-        for inner, type_name in _entries(json.loads(value)):
-            if inner == "type" and type_name not in _CONTAINERS:
-                raise ValueError(f"it takes a {type_name}")
-            if inner in _REFUSED:
-                raise ValueError(f"it has {inner}")
+        for inner, told in _entries(json.loads(value)):
+            if inner == "type" and told not in _CONTAINERS:
+                raise ValueError(f"it takes a {told}")
+            if inner == "context" and told and not _is_of_strings(json.loads(told)):
+                raise ValueError(f"it has a container of {told}")
+
+
+def _is_of_strings(keys: Any) -> bool:
+    return keys is None or (isinstance(keys, list) and all(isinstance(k, str) for k in keys))
 
 
 def _is_operator(target: str) -> bool:

@@ -82,11 +82,7 @@ def export(model: "Deployed", inputs: Sequence[InputSpec], metadata: Mapping[str
 
     Weights and metadata are inside, and neither stack traces nor local paths.
     """
-    given = tuple(torch.zeros(1, *spec.shape) for spec in inputs)
-    with onnx_file.quiet():
-        program = torch.export.export(model.cpu().eval(), given)
-    _drop_dropout(program)
-    return packed(program, model.output_names, metadata)
+    return packed(exported(model, inputs), model.output_names, metadata)
 
 
 def load(artefact: bytes | Path) -> Model:
@@ -126,10 +122,22 @@ def reference() -> bytes:
         weights = rng.normal(0, 0.1, conv.weight.shape).astype(np.float32)
         conv.load_state_dict({"weight": torch.from_numpy(weights)})
         steps += [conv, torch.nn.ReLU()]
-    given = (torch.zeros(1, 1, 48, 48),)
-    with onnx_file.quiet():
-        program = torch.export.export(torch.nn.Sequential(*steps), given)
+    program = exported(torch.nn.Sequential(*steps), [InputSpec(size=(48, 48))])
     return packed(program, ("features",), {})
+
+
+def exported(model: torch.nn.Module, inputs: Sequence[InputSpec]) -> torch.export.ExportedProgram:
+    """A module as a program for one sample, without what does nothing once it is trained."""
+    given = tuple(torch.zeros(1, *spec.shape) for spec in inputs)
+    with onnx_file.quiet():
+        program = torch.export.export(model.cpu().eval(), given)
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten.dropout.default:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    program.graph_module.recompile()
+    return program
 
 
 def packed(
@@ -149,7 +157,7 @@ def packed(
     del parts[f"{torch_archive.ROOT}.data/serialization_id"]
     model = json.loads(parts[torch_archive.GRAPH])
     for node in model["graph_module"]["graph"]["nodes"]:
-        node["metadata"] = {}  # stack traces, modules, addresses
+        node["metadata"] = torch_archive.ONE_MODULE  # and no stack traces, modules, addresses
     return archive.pack({**parts, torch_archive.GRAPH: json.dumps(model).encode()})
 
 
@@ -162,13 +170,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _drop_dropout(program: torch.export.ExportedProgram) -> None:
-    """Take out what does nothing once a network is trained."""
-    graph = program.graph_module.graph
-    for node in list(graph.nodes):
-        if node.target is torch.ops.aten.dropout.default:
-            node.replace_all_uses_with(node.args[0])
-            graph.erase_node(node)
-    program.graph_module.recompile()

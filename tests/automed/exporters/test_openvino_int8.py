@@ -86,6 +86,7 @@ def test_volumes_are_quantized():
     np.testing.assert_allclose(given, network.outputs([images]), atol=0.1)
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_written_or_sent(tmp_path, tmp_path_factory):
     script = """
 import sys
