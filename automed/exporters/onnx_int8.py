@@ -17,8 +17,9 @@ from onnxruntime.quantization import (
     create_calibrator,
 )
 
-from automed.exporters import Attempt, onnx_file, outputs
+from automed.exporters import Attempt, onnx_file
 from automed.exporters.deployed import Deployed
+from automed.exporters.int8_harm import harm
 from automed.exporters.int8_nodes import (
     CARRIED,
     FUSED,
@@ -34,7 +35,7 @@ from automed.sample import InputSpec
 
 SHARES = (0.0, 0.125, 0.25, 0.5)
 """Of the layers, those left in float32, for one attempt after another; the first is one layer."""
-PROBES = 16
+PROBES = 8
 """Samples at most on which layers are compared by the harm they do alone."""
 
 
@@ -81,7 +82,7 @@ class _Calibrated:
         self._proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(artefact))
         for number, node in enumerate(self._proto.graph.node):
             node.name = f"{node.op_type}_{number}"
-        self._artefact, self._samples = artefact, samples
+        self._samples = samples
         weights = {w.name: tuple(w.dims) for w in self._proto.graph.initializer}
         nodes = [
             node
@@ -103,12 +104,11 @@ class _Calibrated:
 
     def worst_first(self) -> list[str]:
         """The quick layers by how far each one, alone in int8, moves the output on the samples."""
-        probes = [x[:PROBES] for x in self._samples]
-        wanted = outputs(onnx_file.load(self._artefact), probes)
-        moved = {}
-        for name in self.quick:
-            alone = onnx_file.load(self._quantised([name], per_channel=True))
-            moved[name] = float(np.square(outputs(alone, probes) - wanted).mean())
+        ranges = {
+            name: (float(known.lowest.min()), float(known.highest.max()))
+            for name, known in self._ranges.items()
+        }
+        moved = harm(self._proto, self.quick, ranges, [x[:PROBES] for x in self._samples])
         return sorted(moved, key=moved.__getitem__, reverse=True)
 
     def _measured(self, names: Sequence[str]) -> Any:
