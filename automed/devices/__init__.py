@@ -13,6 +13,8 @@ from automed.errors import DeviceError
 
 TARGETS = {".pte": "executorch", ".openvino.zip": "openvino"}
 """Exporter whose reference artefact is the yardstick of files with this suffix; else onnx's is."""
+UNPICKLED = ".pt2"
+"""Files that PyTorch would let run code: they are looked at before any process loads them."""
 WARM_UP = 10
 REPEATS = 75
 
@@ -35,6 +37,7 @@ class Artefact:
 
         Raises:
             DeviceError: It cannot be read, or its name ends in no known suffix.
+            ExportError: It is a program of PyTorch that could do more than compute.
         """
         known = [suffix for suffixes in runner.LOADERS for suffix in suffixes]
         suffix = next((suffix for suffix in known if path.name.endswith(suffix)), None)
@@ -43,9 +46,12 @@ class Artefact:
                 f"{path.name} is no model that can be run; these are: {', '.join(known)}"
             )
         try:
-            return cls(path.read_bytes(), suffix)
+            artefact = cls(path.read_bytes(), suffix)
         except OSError as error:
             raise DeviceError(f"{path} cannot be read: {error.strerror}") from error
+        if suffix == UNPICKLED:
+            registry.part("exporter", "torch-export").load(path)
+        return artefact
 
 
 def reference(suffix: str) -> Artefact:

@@ -1,10 +1,12 @@
 """`automed devices` and `automed bench`."""
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from automed.exporters import onnx_file
 from automed.measure import latency
@@ -81,3 +83,21 @@ def test_what_a_user_can_mend_is_one_line(cli, tmp_path, model, arguments, said)
     assert told.stderr.startswith("automed: ")
     assert said in told.stderr
     assert told.stderr.count("\n") == 1
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __reduce__(self):
+        return os.mkdir, (self.place,)
+
+
+def test_bench_runs_no_code_of_a_foreign_program(cli, tmp_path):
+    torch.save({"it": Trap(str(tmp_path / "trapped"))}, tmp_path / "it.pt2")
+    told = cli("bench", tmp_path / "it.pt2")
+    assert told.code == 2
+    assert told.stderr.startswith("automed: it.pt2 is no exported program of automed")
+    assert [path.name for path in tmp_path.iterdir()] == ["it.pt2"]

@@ -160,13 +160,13 @@ def baseline_trial(number: int, name: str, rng: random.Random) -> dict[str, Any]
     }
 
 
-def files_of(name: str, score: Interval) -> tuple[File, ...]:
+def files_of(name: str, path: str, score: Interval) -> tuple[File, ...]:
     """A model for two targets, in int8 on one of them."""
     costs = {"size_bytes": 400_000.0, "latency_ms": 0.31, "latency_p95_ms": 0.4}
     full = File(
         target="onnx",
         precision="fp32",
-        path=f"models/{name}.onnx",
+        path=path,
         costs=costs,
         max_difference=3e-7,
         validation=score,
@@ -203,7 +203,9 @@ def results() -> Results:
             front.append(trial)
     models = [model_of(t, rng) for t in (*front, *baselines)]
     models = [
-        replace(m, files=files_of(m.name, m.validation["auc"])) if m.origin == "search" else m
+        m
+        if m.artefact is None
+        else replace(m, files=files_of(m.name, m.artefact, m.validation["auc"]))
         for m in models
     ]
     chosen = models[3].name
