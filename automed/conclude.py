@@ -294,6 +294,8 @@ def _files(f: Finalist, judge: Judge, costs: Mapping[str, float], folder: Path) 
         label = "" if file.target == f.files[0].target else file.target
         names = {n: at_place(n, label) for n in _LATENCIES}
         own = {n: costs[name] * file.pace for n, name in names.items() if name in costs}
+        if file.precision != FULL:
+            own["speedup"] = 1 / file.pace
         told.append(judge.file(f, file, path, {"size_bytes": len(file.content), **own}))
     return tuple(told)
 

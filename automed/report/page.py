@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,7 +53,7 @@ def _page(results: Results) -> str:
         "bytes": text.size,
         "amount": text.count,
         "scores": text.score_texts,
-        "change": text.change_text,
+        "signed": partial(text.score_texts, signed=True),
     }
     chosen = next((m for m in results.models if m.name == results.chosen), None)
     states = Counter(t["state"] for t in results.trials)

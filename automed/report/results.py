@@ -30,7 +30,8 @@ class File:
         how: What was done to get there, in a few words; empty for fp32.
         path: Relative to the run folder; None if it was rejected.
         rejected: Why it was; else empty.
-        costs: size_bytes, latency_ms, latency_p95_ms and latency_relative on its target.
+        costs: size_bytes, latency_ms, latency_p95_ms and latency_relative on its target; for int8
+            speedup, how many times as fast as fp32 it is.
         max_difference: Of its outputs from the network's; None for int8.
         validation: Its score on the validation part.
         sealed: The same on the sealed part; None while that is sealed.
