@@ -94,3 +94,19 @@ def hide_fp32(graph: onnx.GraphProto, layers: Collection[str], int8: Collection[
                 "LeakyRelu", list(node.output), [value], f"{node.name}_fp32", alpha=1.0
             )
             graph.node.insert(number + 1, again)
+
+
+def shorten(graph: onnx.GraphProto) -> None:
+    """Give values numbers for names: what a quantizer calls them takes as much as small weights."""
+    kept = {value.name for value in (*graph.input, *graph.output)} | {""}
+    numbers: dict[str, str] = {}
+
+    def short(name: str) -> str:
+        return name if name in kept else numbers.setdefault(name, f"v{len(numbers)}")
+
+    for node in graph.node:
+        node.name = ""
+        node.input[:] = [short(name) for name in node.input]
+        node.output[:] = [short(name) for name in node.output]
+    for weight in graph.initializer:
+        weight.name = short(weight.name)

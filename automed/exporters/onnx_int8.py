@@ -29,6 +29,7 @@ from automed.exporters.int8_nodes import (
     int8_nodes,
     is_quick,
     read_exact,
+    shorten,
     values_behind,
 )
 from automed.sample import InputSpec
@@ -143,6 +144,7 @@ class _Calibrated:
         quantizer.model.topological_sort()
         quantised = quantizer.model.model
         read_exact(quantised.graph, nodes)
+        shorten(quantised.graph)
         quantised.producer_name, quantised.producer_version = (
             self._proto.producer_name,
             self._proto.producer_version,
