@@ -19,11 +19,9 @@ from automed.finalists import (
     final_front,
     near_front,
     timed,
-    trained_network,
 )
 from automed.front import knee
 from automed.judge import Judge
-from automed.lowering import deployed
 from automed.problems import Problem, sign
 from automed.quantised import in_int8
 from automed.report import examples as pictures
@@ -126,19 +124,10 @@ def conclude(
         for place, f in enumerate(searched):
             step(f"quantising {f.name}")
             trial = by_name[f.name]
-            network = trained_network(job, parts.train.sample, trial, weights(trial))
             searched[place], rejected[f.name] = in_int8(
-                f,
-                deployed(network, task, parts.train.sample),
-                parts.train,
-                parts.val,
-                judge,
-                told,
-                device=job.devices[0],
-                score=metric_label(task.score, inline=True),
-                max_drop=max_drop,
-                seed=job.seed,
+                job, parts, f, trial, weights(trial), judge, told, max_drop
             )
+        chosen = next(f for f in searched if f.name == chosen.name)
     kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
     if complete:
         step("opening the sealed test part, once")

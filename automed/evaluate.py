@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from automed.data import Source
+    from automed.training.recipes import Schedule
     from automed.training.tensors import Tensors
 
 CANNOT_RUN = 1.0
@@ -147,7 +148,7 @@ def _known(previous: Outcome | None) -> Lowered | None:
 
 
 def _trained(job: Job, trial: Trial, network: "nn.Module", before: Outcome) -> Outcome:
-    from automed.training.recipes import Schedule, TrainingFailure
+    from automed.training.recipes import TrainingFailure
     from automed.training.tensors import device_name
 
     problem = registry.part("problem", job.task.problem).PROBLEM
@@ -158,12 +159,7 @@ def _trained(job: Job, trial: Trial, network: "nn.Module", before: Outcome) -> O
         network,
         _tensors(shared),
         problem,
-        Schedule(
-            settings=job.task.training,
-            score=job.task.score,
-            full_epochs=job.task.budget.epochs,
-            seed=job.seed,
-        ),
+        schedule(job),
         epochs=trial.epochs,
         checkpoint=trial.previous.checkpoint if trial.previous else None,
     )
@@ -181,6 +177,18 @@ def _trained(job: Job, trial: Trial, network: "nn.Module", before: Outcome) -> O
         device=device_name(),
         seconds={**before.seconds, "train": earlier + time.perf_counter() - start},
         checkpoint=fit.checkpoint,
+    )
+
+
+def schedule(job: Job) -> "Schedule":
+    """How networks of a job are trained."""
+    from automed.training.recipes import Schedule
+
+    return Schedule(
+        settings=job.task.training,
+        score=job.task.score,
+        full_epochs=job.task.budget.epochs,
+        seed=job.seed,
     )
 
 

@@ -60,6 +60,10 @@ class Rejected:
     refused: tuple[str, ...]
     quick: bool
 
+    def and_then(self, later: "Rejected") -> "Rejected":
+        """This, and what was tried after it."""
+        return Rejected(refused=self.refused + later.refused, quick=self.quick or later.quick)
+
     @property
     def reason(self) -> str:
         """All of it in one line."""

@@ -16,9 +16,7 @@ PER_TENSOR, PER_CHANNEL, GENTLE = (
 
 
 def verdict(*, worse: float = 0.0, latency_ms: float = 0.2) -> Verdict:
-    return Verdict(
-        worse=worse, interval=(worse - 0.01, worse + 0.01), latency_ms=latency_ms, fp32_ms=0.25
-    )
+    return Verdict(worse=worse, latency_ms=latency_ms, fp32_ms=0.25)
 
 
 def decided(verdicts: dict[Attempt, Verdict]) -> Kept | Rejected:
@@ -51,14 +49,26 @@ def test_when_nothing_helps_every_reason_is_told() -> None:
         refused=(
             "int8 per tensor: AUC 0.5 worse, allowed is 0.01",
             "int8 per channel: AUC nan worse, allowed is 0.01",
-            "int8 per channel, 1 of 4 layers in fp32: slower: 0.31 ms against 0.25 ms",
-        )
+            "int8 per channel, 1 of 4 layers in fp32: not faster: 0.31 ms against 0.25 ms",
+        ),
+        quick=True,
     )
     assert given.reason == "; ".join(given.refused)
 
 
 def test_as_fast_is_not_faster() -> None:
     assert isinstance(decided({PER_TENSOR: verdict(latency_ms=0.25)}), Rejected)
+    assert isinstance(decided({PER_TENSOR: verdict(latency_ms=0.24)}), Rejected), "noise"
+
+
+def test_nothing_gentler_is_made_once_two_in_a_row_are_slow() -> None:
+    slow = verdict(latency_ms=0.3)
+    given = decided({PER_TENSOR: slow, PER_CHANNEL: slow, GENTLE: verdict()})
+    assert isinstance(given, Rejected)
+    assert (len(given.refused), given.quick) == (2, False)
+    more = given.and_then(decided({GENTLE: verdict(worse=1.0)}))
+    assert isinstance(more, Rejected)
+    assert (len(more.refused), more.quick) == (3, True)
 
 
 def test_a_better_score_does_not_excuse_a_slower_model() -> None:
@@ -99,5 +109,5 @@ def test_gentler_attempts_are_not_made_when_a_bold_one_will_do() -> None:
 
 def test_no_attempt_at_all_is_a_reason_too() -> None:
     given = decided({})
-    assert given == Rejected(refused=())
+    assert given == Rejected(refused=(), quick=False)
     assert given.reason == "int8: no layer gains by it"
