@@ -1,5 +1,6 @@
 """What broke, in one line that may travel: no local path, no stack trace."""
 
+import errno
 import re
 
 from automed.errors import AutomedError
@@ -28,3 +29,9 @@ def exhausted(error: Exception) -> bool:
 
     in_words = "can't allocate memory" in str(error)  # torch's on a CPU
     return in_words or isinstance(error, MemoryError | torch.OutOfMemoryError)
+
+
+def no_room(error: Exception) -> bool:
+    """Whether a disk is full, or a user's share of it: nothing that is to be written can be."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "errno", None) in full or "disk is full" in str(error)  # SQLite's words

@@ -14,7 +14,7 @@ from automed.baselines import fit
 from automed.data.dataset import Dataset
 from automed.evaluate import Job, architecture, network_of
 from automed.exporters import Runner, outputs
-from automed.failure import reason
+from automed.failure import no_room, reason
 from automed.front import front, num_beating, oriented
 from automed.lowering import deployed
 from automed.sample import SampleSpec
@@ -113,6 +113,8 @@ def exported(
         try:
             finalists.append(make())
         except Exception as error:
+            if no_room(error):
+                raise
             told = reason(error)
             failures.append(told if name in told else f"{name}: {told}")
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from automed.errors import (
     UnknownNameError,
 )
 from automed.executors import Resources
+from automed.failure import no_room
 from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
@@ -142,6 +144,17 @@ class Session:
             )
 
     def _run(self, folder: Path, record: "Record") -> Run:
+        try:
+            return self._searched(folder, record)
+        except (OSError, sqlite3.OperationalError) as error:
+            if not no_room(error):
+                raise
+            why = getattr(error, "strerror", None) or error
+            raise RunError(
+                f"cannot write to {folder}: {why}; make room, then `automed resume {folder}`"
+            ) from error
+
+    def _searched(self, folder: Path, record: "Record") -> Run:
         from automed.evaluate import Evaluate, architecture
 
         plan, task, begun = self._plan, self._plan.task, time.monotonic()

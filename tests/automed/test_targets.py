@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -235,3 +236,20 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(run, tmp_path, cli):
         assert told.stderr.startswith("automed: cannot write")
         assert len(told.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_search_resumes(tmp_path, inline):
+    """What is trained stays; a model's file is larger than any file may be."""
+    out = tmp_path / "run"
+    api.search(data=DATA, out=out, max_drop=None, **OPTIONS)
+    shutil.rmtree(out / "models")
+    (out / "results.json").unlink()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+    try:
+        with pytest.raises(RunError, match=r"File too large; make room, then `automed resume"):
+            api.resume(out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((out / "models").iterdir()) == []
+    assert api.resume(out).best.files
