@@ -3,6 +3,7 @@
 import copy
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,15 +86,15 @@ class _Calibrated:
             node.name = f"{node.op_type}_{number}"
         self._samples = samples
         weights = {w.name: tuple(w.dims) for w in self._proto.graph.initializer}
-        nodes = [
-            node
-            for node in self._proto.graph.node
-            if node.op_type in LAYERS and node.input[1] in weights
-        ]
-        quick = {node.name for node in nodes if is_quick(node, weights[node.input[1]])}
-        later = values_behind(self._proto.graph.node, quick)
-        self.layers = [node.name for node in nodes]
-        self.quick = [n.name for n in nodes if n.name in quick or n.input[0] in later]
+        every = self._proto.graph.node
+        layers = [n for n in every if n.op_type in LAYERS and n.input[1] in weights]
+        readers = Counter(name for node in every for name in node.input)
+        # a weight that several nodes read, some of them transposed, has no scale for each channel
+        able = [n for n in layers if readers[n.input[1]] == 1]
+        quick = {n.name for n in able if is_quick(n, weights[n.input[1]])}
+        later = values_behind(every, quick)
+        self.layers = [n.name for n in layers]
+        self.quick = [n.name for n in able if n.name in quick or n.input[0] in later]
         self._ranges = self._measured([spec.name for spec in inputs])
 
     def attempt(self, scales: str, layers: Collection[str]) -> Attempt:

@@ -274,3 +274,29 @@ def test_it_is_faster_where_there_is_much_to_multiply(family, size):
     seconds = np.array([[timeit.timeit(run, number=3) for run in runs] for _ in range(10)])
     in_int8, in_fp32 = np.median(seconds[1:], axis=0)
     assert in_int8 < in_fp32
+
+
+class Tied(nn.Module):
+    """An encoder whose weights the decoder reads too, transposed, between layers with their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.before, self.link, self.after = nn.Linear(144, 32), nn.Linear(32, 24), nn.Linear(32, 2)
+
+    def forward(self, x):
+        hidden = self.link(self.before(x.flatten(1)).relu()).relu()
+        return self.after((hidden @ self.link.weight).relu())
+
+
+def test_weights_that_nodes_share_stay_in_fp32():
+    given = sample(12, 12)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Deployed(Tied(), given, registry.part("problem", "classification").PROBLEM)
+    samples = [raw(1, 12, 12)]
+    wanted = outputs(onnx_file.load(onnx_file.export(network, given.inputs, {})), samples)
+    attempts = every(network, given.inputs, samples)
+    assert attempts[0].how == "int8 per tensor, 2 of 4 layers in fp32"
+    for attempt in attempts:
+        in_int8 = outputs(onnx_file.load(attempt.artefact), samples)
+        np.testing.assert_allclose(in_int8, wanted, atol=0.02)
