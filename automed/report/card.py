@@ -16,6 +16,7 @@ from automed.report.text import (
     compare,
     count,
     interval_text,
+    latency_remarks,
     metric_label,
     metric_title,
     milliseconds,
@@ -124,8 +125,8 @@ def _scores(results: Results, model: Model) -> str:
 
 def _costs(model: Model) -> Iterable[tuple[str, str]]:
     costs = model.costs
-    yield "Latency, median", milliseconds(costs.get("latency_ms"))
-    yield "Latency, 95th percentile", milliseconds(costs.get("latency_p95_ms"))
+    remarks = ", ".join(latency_remarks(costs))
+    yield "Latency, median", f"{milliseconds(costs.get('latency_ms'))} ({remarks})"
     yield "File size", size(costs.get("size_bytes"))
     yield "Parameters", count(costs.get("params"))
     yield "Multiply-accumulates", count(costs.get("macs"))

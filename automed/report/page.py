@@ -52,6 +52,7 @@ def _page(results: Results) -> str:
         "ms": text.milliseconds,
         "bytes": text.size,
         "amount": text.count,
+        "remarks": text.latency_remarks,
         "scores": text.score_texts,
         "signed": partial(text.score_texts, signed=True),
     }
@@ -118,7 +119,7 @@ def _tiles(results: Results, model: Model) -> list[tuple[str, str, str]]:
         (
             "Latency, median",
             text.milliseconds(costs.get("latency_ms")),
-            f"p95 {text.milliseconds(costs.get('latency_p95_ms'))}; {results.timed_on}",
+            "; ".join([*text.latency_remarks(costs), results.timed_on]),
         ),
         ("File size", text.size(costs.get("size_bytes")), text.targets(model)),
         (

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # results need pandas, and the terminal labels its metrics before that is loaded
@@ -102,6 +102,22 @@ def targets(model: "Model") -> str:
 def milliseconds(value: float | None) -> str:
     """A latency with its unit."""
     return NOTHING if value is None else f"{significant(value)} ms"
+
+
+def latency_remarks(costs: Mapping[str, float]) -> list[str]:
+    """What stands under a latency: its 95th percentile or error, and that in other places."""
+    remarks = []
+    if "latency_error" in costs:
+        remarks.append(f"predicted \u00b1 {costs['latency_error']:.0%}")
+    elif "latency_p95_ms" in costs:
+        remarks.append(f"p95 {milliseconds(costs['latency_p95_ms'])}")
+    for name, value in costs.items():
+        cost, _, place = name.partition("@")
+        if cost == "latency_ms" and place:
+            error = costs.get(f"latency_error@{place}")
+            told = "" if error is None else f" predicted \u00b1 {error:.0%}"
+            remarks.append(f"{place} {milliseconds(value)}{told}")
+    return remarks
 
 
 def size(value: float | None) -> str:

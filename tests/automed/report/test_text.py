@@ -83,3 +83,15 @@ def test_a_comparison_is_told_with_its_paired_interval(results: Results) -> None
     assert text.compare(sealed, chosen, baseline)[1] == (
         f"{text.score_texts(gain, signed=True)[0]} AUC, validation"
     )
+
+
+def test_a_latency_says_whether_it_was_measured_and_what_it_is_elsewhere():
+    measured = {"latency_ms": 1.0, "latency_p95_ms": 1.25, "latency_ms@openvino": 0.5}
+    assert text.latency_remarks(measured) == ["p95 1.25 ms", "openvino 0.5 ms"]
+    board = "predicted:board.json"
+    predicted = {"latency_ms": 1.0, "latency_error": 0.08, f"latency_ms@{board}": 2.0}
+    predicted[f"latency_error@{board}"] = 0.1
+    assert text.latency_remarks(predicted) == [
+        "predicted ± 8%",
+        "predicted:board.json 2 ms predicted ± 10%",
+    ]
