@@ -84,17 +84,21 @@ def in_int8(
 
 
 def _learnt(job: Job, parts: Parts, trial: Trial, network: "nn.Module") -> "nn.Module | None":
-    """The network after quantisation-aware training; None if its family cannot be trained so."""
+    """The network after quantisation-aware training; None if it cannot be trained so."""
     from automed.training.quantisation import quantisation_aware
+    from automed.training.recipes import TrainingFailure
     from automed.training.tensors import tensors, training_device
 
-    tuned = quantisation_aware(
-        network,
-        architecture(trial).recipe,
-        tensors(parts.train, parts.val, training_device()),
-        registry.part("problem", job.task.problem).PROBLEM,
-        schedule(job),
-    )
+    try:
+        tuned = quantisation_aware(
+            network,
+            architecture(trial).recipe,
+            tensors(parts.train, parts.val, training_device()),
+            registry.part("problem", job.task.problem).PROBLEM,
+            schedule(job),
+        )
+    except TrainingFailure:
+        return None
     return None if tuned is None else tuned.cpu()
 
 

@@ -129,7 +129,7 @@ class _Calibrated:
             quantizer = QDQQuantizer(
                 proto,
                 per_channel,
-                False,  # whole range of weights: processors of today add up without overflow
+                False,  # all 8 bits of a weight: only x86 older than VNNI may overflow by that
                 QuantType.QInt8,
                 QuantType.QUInt8,  # int8 activations have no fast kernel on x86
                 self._ranges,
