@@ -71,6 +71,41 @@ def bench(
     _print(_timings(told))
 
 
+@commands.command(
+    epilog="Example: automed profile ssh:pi@raspberrypi.local --task lung-ct --out board.json"
+)
+def profile(
+    device: Annotated[str, typer.Argument(help="See `automed devices`.")],
+    out: Annotated[Path, typer.Option(help="The file, a device from then on: predicted:FILE.")],
+    task: Annotated[str, typer.Option(help="Whose architectures; see `automed list tasks`.")],
+    architectures: Annotated[int, typer.Option(min=10, help="How many are timed.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the architectures.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the runtime.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed inferences, twice for each.")] = 75,
+) -> None:
+    """Time random architectures, so that latencies on a device can be predicted without it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from automed import devices
+    from automed.profile import profile
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True) as progress:
+        bars = {step: progress.add_task(step, total=None) for step in ("lowering", "timing")}
+        profile(
+            device,
+            task,
+            out,
+            architectures=architectures,
+            seed=seed,
+            threads=threads,
+            repeats=repeats,
+            watch=lambda step, n, total: progress.update(bars[step], completed=n, total=total),
+        )
+    print(f"{out}: {devices.device(f'predicted:{out}').describe()['accuracy']}")
+    print(f"Predict with: automed bench model.onnx --device predicted:{out}")
+
+
 def _name(kind: str, address: str) -> str:
     return f"{kind}:{address}" if address else kind
 
@@ -85,6 +120,8 @@ def _timings(told: "Mapping[str, Measured]") -> "Table":
     counted = f"{some.threads} thread{'s' if some.threads > 1 else ''}, batch 1"
     if some.error is None:
         counted += f"; {some.repeats} timed inferences each, after {some.warm_up} more"
+    else:
+        counted += "; predicted, \u00b1 what held 90 % of held-out architectures"
     table.caption = f"ms of one inference, {counted}; x: times the reference model's p50"
     table.caption_justify = "left"
     table.add_column("model", overflow="fold")

@@ -25,10 +25,12 @@ class Session:
     Attributes:
         starts: Arguments of the runner, each for a fresh process, in order.
         files: What lies in the folder beside it.
+        timed: Whether nothing else may be timed on the machine meanwhile.
     """
 
     starts: Sequence[Sequence[str]]
     files: Mapping[str, bytes] = field(default_factory=dict)
+    timed: bool = False
 
     @property
     def content(self) -> dict[str, bytes]:
@@ -82,7 +84,9 @@ class Machine:
         timed = _job(asked, reference=yardstick, threads=threads, warm_up=warm_up, repeats=repeats)
         alone = [_job([one], threads=threads) for one in asked] if len(asked) > 1 else []
         jobs = {f"job-{i}.json": json.dumps(job).encode() for i, job in enumerate([*alone, timed])}
-        printed = self.carry_out(Session([[name] for name in jobs], files | jobs)).printed
+        printed = self.carry_out(
+            Session([[name] for name in jobs], files | jobs, timed=True)
+        ).printed
         *each, together = map(json.loads, printed)
         facts: dict[str, dict[str, Any]] = together["models"]
         for answer in each:
