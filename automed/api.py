@@ -1,18 +1,20 @@
 """What Python users call: search and resume, and the run they give."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from automed import registry
+from automed.artefacts import FULL
 from automed.errors import UnknownNameError
-from automed.plan import DEFAULT_STRATEGY, Plan
+from automed.plan import DEFAULT_DEVICES, DEFAULT_MAX_DROP, DEFAULT_STRATEGY, DEFAULT_TARGETS, Plan
 from automed.run import RESULTS_FILE, Run
 from automed.session import Session, Silent, Watch, learnt_from
-from automed.task import COSTS, Direction, Task
+from automed.task import COSTS, Direction, Task, is_cost
 
-__all__ = ["Run", "resume", "search"]
+__all__ = ["Run", "export", "resume", "search"]
 
 
 def search(
@@ -28,6 +30,8 @@ def search(
     strategy: str = DEFAULT_STRATEGY,
     stopping: str = "none",
     executor: str = "local",
+    targets: Iterable[str] = DEFAULT_TARGETS,
+    devices: Iterable[str] = DEFAULT_DEVICES,
     families: Iterable[str] = (),
     objectives: Iterable[str] = (),
     limits: Mapping[str, float] | None = None,
@@ -39,6 +43,7 @@ def search(
     address: str | None = None,
     cpus: float = 1.0,
     gpus: float = 0.0,
+    max_drop: float | None = DEFAULT_MAX_DROP,
     examples: bool = True,
     watch: Watch | None = None,
 ) -> Run:
@@ -57,6 +62,10 @@ def search(
         strategy: For example "optuna:tpe"; see `automed list strategies`.
         stopping: Rule that stops trainings early; see `automed list stopping`.
         executor: "local" or "ray".
+        targets: Where models must run, see `automed list exporters`; an architecture that does not
+            run on each is never trained. Latency is that of the first.
+        devices: Where models are timed, see `automed devices`; that of one after the first, as of
+            another target, is an objective by its name: "latency_ms@ssh:pi@board".
         families: Families that compete; empty for the task's own.
         objectives: Names of a score and of costs; empty for the task's own.
         limits: Cost to its upper bound, for example {"latency_ms": 2.0}.
@@ -69,6 +78,8 @@ def search(
         address: Ray cluster to join.
         cpus: Cores a trial takes on a cluster.
         gpus: GPUs a trial takes on a cluster; fractions share one.
+        max_drop: By how much the validation score of an int8 file may be worse than that in fp32
+            for it to be kept; None makes none.
         examples: Whether results and report show pictures of a few validation samples.
         watch: Told what happens.
 
@@ -104,6 +115,8 @@ def search(
         strategy=strategy,
         stopping=stopping,
         executor=executor,
+        targets=tuple(dict.fromkeys(targets)),
+        devices=tuple(dict.fromkeys(devices)),
         seed=seed,
         workers=workers,
         cpus=cpus,
@@ -114,6 +127,7 @@ def search(
         earlier=earlier,
         latencies=None if latencies is None else _absolute(latencies),
         own_limits=tuple(limits or ()),
+        max_drop=max_drop,
         examples=examples,
     )
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
@@ -137,13 +151,51 @@ def resume(folder: str | Path, *, watch: Watch | None = None) -> Run:
     return Session(plan, watch or Silent()).go_on(Path(folder), record)
 
 
+def export(
+    run: str | Path,
+    path: str | Path,
+    model: str | None = None,
+    *,
+    target: str | None = None,
+    precision: str = FULL,
+) -> Path:
+    """Copy a verified file of a model; for a target the search was not for, make it first.
+
+    Args:
+        run: A run folder.
+        path: A file; or a folder, which is made if it ends with a slash and is not there.
+        model: Name of a model of the front; None for the chosen one.
+        target: See `automed list exporters`; None for the first of the search.
+        precision: "fp32" or "int8".
+
+    Raises:
+        AutomedError: There is no such model or file, it cannot be made, or not be written.
+    """
+    from automed.record import Record
+
+    opened = Run.open(run)
+    wanted = opened.best if model is None else opened.named(model)
+    made = {file.target for file in wanted.files}
+    if target is None or target in made or precision != FULL:
+        return opened.export(path, wanted.name, target=target, precision=precision)
+    suffix = registry.part("exporter", target).SUFFIX
+    record = Record.open(Path(run))
+    plan = replace(
+        Plan.from_settings(record.settings["plan"]), targets=(target,), devices=DEFAULT_DEVICES
+    )
+    content = Session(plan, Silent()).ported(record, wanted.name, target)
+    return opened.written(path, f"{wanted.name}{suffix}", content)
+
+
 def _directions(task: Task, names: Iterable[str]) -> dict[str, Direction]:
     problem = registry.part("problem", task.problem).PROBLEM
     for name in names:
-        if name not in COSTS and name not in problem.metrics:
+        if not is_cost(name) and name not in problem.metrics:
             raise UnknownNameError("objective", name, [*problem.metrics, *COSTS])
-    less = {*COSTS, *problem.errors}
-    return {name: "minimize" if name in less else "maximize" for name in names}
+    return {
+        name: "minimize" if is_cost(name) or name in problem.errors else "maximize"
+        for name in names
+    }
 
 
 def _absolute(source: str | Path) -> str:

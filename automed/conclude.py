@@ -7,21 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from automed import __version__, files, registry
+from automed.artefacts import FULL
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
 from automed.errors import BudgetError, ExportError, RunError
 from automed.evaluate import Job, architecture
 from automed.exporters import NOTICE
-from automed.finalists import Finalist, exported, final_front, near_front, timed
+from automed.finalists import (
+    Finalist,
+    exported,
+    final_front,
+    near_front,
+    timed,
+)
 from automed.front import knee
 from automed.judge import Judge
 from automed.problems import Problem, sign
+from automed.quantised import in_int8
 from automed.report import examples as pictures
-from automed.report.results import Drawn, Example, Model, Results
+from automed.report.results import Drawn, Example, File, Model, Results
 from automed.report.text import metric_label, score_text
+from automed.task import at_place
+from automed.timing import Timings
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
 ARTEFACTS = "models"
+_LATENCIES = ("latency_ms", "latency_p95_ms", "latency_relative")
 
 Facts = Iterable[tuple[str, str]]
 Step = Callable[[str], None]
@@ -38,6 +49,7 @@ def conclude(
     blind: Collection[int] = (),
     complete: bool,
     examples: bool,
+    max_drop: float | None,
     facts: Facts,
     step: Step,
 ) -> Results:
@@ -55,6 +67,7 @@ def conclude(
         blind: Numbers of the trials that were drawn at random, to hold the others against.
         complete: Whether the search spent its budget.
         examples: Whether the results hold pictures of validation samples.
+        max_drop: By how much an int8 file's validation score may be worse; None for no int8.
         facts: (label, text) on the run, for the report.
         step: Told what is being done.
 
@@ -82,36 +95,51 @@ def conclude(
         name, point = f"best-of-{len(drawn)}-random", architecture(best).config()
         unsearched.append((replace(best, point=point, origin=BASELINE, name=name), outcome))
         renamed[name] = best
+    told = metadata(job, parts)
     finalists, failures = exported(
         job,
         parts.train,
         parts.val,
         [*near, *unsearched],
         lambda trial: weights(renamed.get(trial.name, trial)),
-        metadata(job, parts),
+        told,
         step,
     )
     if not any(f.origin == SEARCH for f in finalists):
         raise ExportError(f"no model of the front could be verified: {failures[0]}")
     step("timing the front and the baselines together")
-    latencies, reference_ms = timed(job, finalists)
+    timings = timed(job, finalists)
     judge = Judge(problem, task.score, job.seed, parts.val, finalists)
-    medians = {name: known.median_ms for name, known in latencies.items()}
-    searched = final_front(finalists, judge.scores, medians, task.objectives, task.score)
-    kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
+    costs = {f.name: _costs(job, f, timings) for f in finalists}
+    medians = {name: known["latency_ms"] for name, known in costs.items()}
+    values = {name: {**costs[name], task.score: judge.scores[name]} for name in costs}
+    searched = final_front(finalists, values, task.objectives)
     equals = judge.not_worse(searched)
     chosen = equals[
         knee([better * judge.scores[f.name] for f in equals], [medians[f.name] for f in equals])
     ]
+    rejected: dict[str, tuple[File, ...]] = {}
+    if max_drop is not None:
+        by_name = {trial.name: trial for trial, _ in near}
+        for place, f in enumerate(searched):
+            step(f"quantising {f.name}")
+            trial = by_name[f.name]
+            searched[place], rejected[f.name] = in_int8(
+                job, parts, f, trial, weights(trial), judge, told, max_drop
+            )
+        chosen = next(f for f in searched if f.name == chosen.name)
+    kept = [*searched, *(f for f in finalists if f.origin != SEARCH)]
     if complete:
         step("opening the sealed test part, once")
         judge.open(parts.sealed, kept)
-    suffix = registry.part("exporter", job.exporter).SUFFIX
-    artefacts = {f.name: f"{ARTEFACTS}/{f.name}{suffix}" for f in searched}
-    (folder / ARTEFACTS).mkdir(exist_ok=True)
-    for f in searched:
-        files.replace(folder / artefacts[f.name], f.artefact)
-    models = tuple(judge.model(f, latencies[f.name], artefacts.get(f.name)) for f in kept)
+    models = tuple(
+        judge.model(
+            f,
+            costs[f.name],
+            (*_files(f, judge, costs[f.name], folder), *rejected.get(f.name, ())),
+        )
+        for f in kept
+    )
     return Results(
         task=task.name,
         title=task.title,
@@ -120,7 +148,7 @@ def conclude(
         objectives=dict(task.objectives),
         limits=dict(task.limits),
         models=models,
-        trials=tuple(_told(t, o, medians, reference_ms, complete) for t, o in trials),
+        trials=tuple(_told(t, o, timings, complete) for t, o in trials),
         chosen=chosen.name,
         contenders=tuple(f.name for f in equals),
         reason=_reason(models, chosen.name, [f.name for f in equals], task.score, better),
@@ -133,6 +161,8 @@ def conclude(
         errors=tuple(sorted(problem.errors)),
         units=dict(problem.units),
         examples=_examples(problem, parts.val, chosen) if examples else (),
+        timed_on=job.places[0].text,
+        metadata=told,
         drawn=_drawn(problem, parts.val, [chosen, *(f for f in kept if f.origin != SEARCH)]),
     )
 
@@ -199,8 +229,7 @@ def _reason(
 def _told(
     trial: Trial,
     outcome: Outcome,
-    medians: Mapping[str, float],
-    reference_ms: float,
+    timings: Mapping[str, Timings],
     complete: bool,
 ) -> dict[str, Any]:
     """A trial for the report; its latency is that of the final session, measured or scaled.
@@ -210,10 +239,15 @@ def _told(
     """
     facts = outcome.facts()
     costs = facts["costs"]
-    if "latency_ms" in costs:
-        costs["latency_while_searching_ms"] = costs["latency_ms"]
-        scaled = costs["latency_relative"] * reference_ms
-        costs["latency_ms"] = medians.get(trial.name, scaled)
+    for label, session in timings.items():
+        latency, relative = at_place("latency_ms", label), at_place("latency_relative", label)
+        if latency not in costs:
+            continue
+        costs[at_place("latency_while_searching_ms", label)] = costs[latency]
+        if again := session.costs.get(trial.name):
+            costs[latency] = again["latency_ms"]
+        elif session.reference_ms is not None:
+            costs[latency] = costs[relative] * session.reference_ms
     return {
         "number": trial.number,
         "name": trial.name,
@@ -225,12 +259,46 @@ def _told(
     }
 
 
+def _costs(job: Job, f: Finalist, timings: Mapping[str, Timings]) -> dict[str, float]:
+    """Everything a finalist costs; of places but the first with their label."""
+    costs = dict(f.costs)
+    for place in job.places:
+        if (file := f.at(place)) is not None:
+            told = {**timings[place.label].costs[f.name], "size_bytes": float(len(file.content))}
+            costs |= {at_place(name, place.label): value for name, value in told.items()}
+    return costs
+
+
+def _files(f: Finalist, judge: Judge, costs: Mapping[str, float], folder: Path) -> tuple[File, ...]:
+    """What of a model lies in the run folder once this has written it; of baselines nothing."""
+    if f.origin != SEARCH:
+        return ()
+    (folder / ARTEFACTS).mkdir(exist_ok=True)
+    told = []
+    for file in f.files:
+        precision = "" if file.precision == FULL else f".{file.precision}"
+        suffix = registry.part("exporter", file.target).SUFFIX
+        path = f"{ARTEFACTS}/{f.name}{precision}{suffix}"
+        files.replace(folder / path, file.content)
+        label = "" if file.target == f.files[0].target else file.target
+        names = {n: at_place(n, label) for n in _LATENCIES}
+        own = {n: costs[name] * file.pace for n, name in names.items() if name in costs}
+        if file.precision != FULL:
+            own["speedup"] = 1 / file.pace
+        told.append(judge.file(f, file, path, {"size_bytes": len(file.content), **own}))
+    return tuple(told)
+
+
 def _nothing_trained(trials: list[tuple[Trial, Outcome]], limits: Mapping[str, float]) -> str:
     failed = [o.failure for _, o in trials if o.failure]
     if failed and len(failed) == len(trials):
         return f"all {len(trials)} trials failed; the first: {failed[0]}"
+    refused = [o.refusals for _, o in trials if o.refusals]
+    if refused and len(refused) == len(trials):
+        target, why = next(iter(refused[0].items()))
+        return f"none of {len(trials)} architectures runs on {target}; the first: {why}"
     if trials and limits:
-        return nothing_fits(limits, [o.costs for _, o in trials if o.costs])
+        return nothing_fits(limits, [o.costs for _, o in trials if limits.keys() <= o.costs.keys()])
     return "no trial was trained to its end; give more --trials or --hours"
 
 

@@ -44,3 +44,7 @@ class RunError(AutomedError):
 
 class ExportError(AutomedError):
     """An artefact that could not be written or does not agree with its network."""
+
+
+class DeviceError(AutomedError):
+    """A device that cannot be reached, or cannot run what it was given."""

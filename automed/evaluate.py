@@ -1,31 +1,32 @@
 """From a trial to its outcome: built, lowered, timed, held against the limits, trained."""
 
 import math
-import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from automed import registry
-from automed.errors import AutomedError
+from automed.errors import ExportError
+from automed.failure import reason
 from automed.family import Family
+from automed.lowering import Lowered, Memo, lowered
 from automed.sample import SampleSpec
 from automed.space import gather
 from automed.task import Task
+from automed.timing import HOST, Place, places
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
     from torch import nn
 
     from automed.data import Source
-    from automed.exporters.deployed import Deployed
+    from automed.training.recipes import Schedule
     from automed.training.tensors import Tensors
 
-Memo = Mapping[str, Mapping[str, float]]
-_PART = r"[^\s/\\'\":,;()]"
-_FOLDERS = re.compile(rf"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\]{_PART}+)*[/\\](?={_PART})")
+CANNOT_RUN = 1.0
+"""By how much a target that refuses an architecture is said to be violated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ class Job:
         keys: Which arrays or columns of the source play which role.
         window: Raw values mapped to 0 and 1, if the user gave them.
         seed: Of the split, the weights and the order of samples.
-        exporter: Name of the target that candidates are lowered to.
+        targets: Names of the targets that candidates are lowered to, the one they are for first.
+        devices: Names of the devices that they are timed on, the one they are for first.
         threads: CPU threads a worker may train with.
         latencies: Known latencies by `memo_key`, used instead of timing.
     """
@@ -48,9 +50,15 @@ class Job:
     keys: Mapping[str, str] = field(default_factory=dict)
     window: tuple[float, float] | None = None
     seed: int = 0
-    exporter: str = "onnx"
+    targets: tuple[str, ...] = ("onnx",)
+    devices: tuple[str, ...] = (HOST,)
     threads: int = 1
     latencies: Memo = field(default_factory=dict, repr=False, hash=False, compare=False)
+
+    @property
+    def places(self) -> list[Place]:
+        """Where candidates are timed, the place they are for first."""
+        return places(self.targets, self.devices)
 
 
 @dataclass(frozen=True)
@@ -80,21 +88,6 @@ class Evaluate:
         _tensors(_shared(self.job))
 
 
-def reason(error: Exception) -> str:
-    """One line on what broke, its local paths cut to their last part: records travel."""
-    import torch
-
-    from automed.training.recipes import TrainingFailure
-
-    if isinstance(error, TrainingFailure | AutomedError):
-        return _FOLDERS.sub("", str(error))
-    in_words = "can't allocate memory" in str(error)  # torch's on a CPU
-    if in_words or isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "out of memory"
-    first = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {_FOLDERS.sub('', first)[:300]}"
-
-
 def architecture(trial: Trial) -> Family:
     """The architecture a trial asks for; a baseline is free of its family's ranges."""
     family = registry.family(trial.family)
@@ -112,77 +105,50 @@ def network_of(trial: Trial, sample: SampleSpec, seed: int) -> "nn.Module":
         return architecture(trial).build(sample)
 
 
-def deployed(network: "nn.Module", task: Task, sample: SampleSpec) -> "Deployed":
-    """The network between its preprocessing and its final activation."""
-    from automed.exporters.deployed import Deployed
-
-    return Deployed(network, sample, registry.part("problem", task.problem).PROBLEM)
-
-
-def memo_key(graph: str, exporter: str, name: str = "") -> str:
-    """What a latency belongs to: the graph, this machine's processor, the runtime.
-
-    With the name of a trial it is that trial's own: trials that differ in dropout share a graph.
-    """
-    from automed.exporters import onnx_runtime
-    from automed.measure import latency
-
-    key = f"{graph}|{exporter}|{latency.processor()}|{onnx_runtime.RUNTIME}"
-    return f"{key}|{name}" if name else key
-
-
 def _evaluate(job: Job, trial: Trial) -> Outcome:
     shared = _shared(job)
     start = time.perf_counter()
     network = network_of(trial, shared.sample, job.seed)
-    if trial.previous is None:
-        graph, costs = _costs(job, trial.name, network, shared.sample)
-    else:
-        graph, costs = trial.previous.graph, trial.previous.costs
-    violations = {n: costs[n] / bound - 1 for n, bound in job.task.limits.items()}
-    lowered = Outcome(
-        costs=costs,
-        violations={} if trial.origin == BASELINE else violations,
-        graph=graph,
-        seconds={"lower": time.perf_counter() - start},
+    known = lowered(
+        network,
+        job.task,
+        shared.sample,
+        job.places,
+        name=trial.name,
+        slow=trial.previous is not None or trial.epochs >= job.task.budget.epochs,
+        before=_known(trial.previous),
+        latencies=job.latencies,
     )
-    if trial.epochs == 0 or not lowered.feasible:
-        return lowered
-    return _trained(job, trial, network, lowered)
+    seconds = {"lower": time.perf_counter() - start}
+    if trial.origin == BASELINE:  # it need not run wherever the search's models have to
+        if job.targets[0] in known.refusals:
+            raise ExportError(known.refusals[job.targets[0]])
+        before = Outcome(costs=known.costs, graph=known.graph, seconds=seconds)
+    else:
+        limits = job.task.limits.items()
+        over = {n: known.costs[n] / bound - 1 for n, bound in limits if n in known.costs}
+        refused = {f"runs on {target}": CANNOT_RUN for target in known.refusals}
+        before = Outcome(
+            costs=known.costs,
+            violations=over | refused,
+            refusals=known.refusals,
+            graph=known.graph,
+            seconds=seconds,
+        )
+    if trial.epochs == 0 or not before.feasible:
+        return before
+    return _trained(job, trial, network, before)
 
 
-def _costs(
-    job: Job, name: str, network: "nn.Module", sample: SampleSpec
-) -> tuple[str, Mapping[str, float]]:
-    import torch
-
-    from automed.measure import latency
-    from automed.measure.counts import num_macs, num_params
-
-    exporter = registry.part("exporter", job.exporter)
-    artefact = exporter.export(deployed(network, job.task, sample), sample.inputs, {})
-    graph = exporter.digest(artefact)
-    keys = memo_key(graph, job.exporter, name), memo_key(graph, job.exporter)
-    known = next((job.latencies[key] for key in keys if key in job.latencies), None)
-    if known is None:
-        runs = exporter.load(artefact).rehearse
-        timed = latency.measure({"it": runs}, exporter.load(exporter.reference()).rehearse)["it"]
-        known = {
-            "latency_ms": timed.median_ms,
-            "latency_p95_ms": timed.p95_ms,
-            "latency_relative": timed.relative,
-        }
-    network.eval()
-    return graph, {
-        **known,
-        "size_bytes": len(artefact),
-        "params": num_params(network),
-        "macs": num_macs(network, *(torch.zeros(1, *spec.shape) for spec in sample.inputs)),
-    }
+def _known(previous: Outcome | None) -> Lowered | None:
+    """What an earlier call for the same trial found."""
+    if previous is None:
+        return None
+    return Lowered(graph=previous.graph, costs=previous.costs, refusals=previous.refusals)
 
 
-def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> Outcome:
-    from automed.training.recipes import Schedule, TrainingFailure
+def _trained(job: Job, trial: Trial, network: "nn.Module", before: Outcome) -> Outcome:
+    from automed.training.recipes import TrainingFailure
     from automed.training.tensors import device_name
 
     problem = registry.part("problem", job.task.problem).PROBLEM
@@ -193,12 +159,7 @@ def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> 
         network,
         _tensors(shared),
         problem,
-        Schedule(
-            settings=job.task.training,
-            score=job.task.score,
-            full_epochs=job.task.budget.epochs,
-            seed=job.seed,
-        ),
+        schedule(job),
         epochs=trial.epochs,
         checkpoint=trial.previous.checkpoint if trial.previous else None,
     )
@@ -206,18 +167,28 @@ def _trained(job: Job, trial: Trial, network: "nn.Module", lowered: Outcome) -> 
         raise TrainingFailure(
             f"{job.task.score} is undefined on the validation part: does it hold every class?"
         )
-    before = trial.previous.seconds.get("train", 0.0) if trial.previous else 0.0
-    return Outcome(
+    earlier = trial.previous.seconds.get("train", 0.0) if trial.previous else 0.0
+    return replace(
+        before,
         scores={name: value for name, value in fit.scores.items() if math.isfinite(value)},
-        costs=lowered.costs,
-        violations=lowered.violations,
         epochs=fit.epochs,
         finished=fit.finished,
         curve=fit.curve,
-        graph=lowered.graph,
         device=device_name(),
-        seconds={**lowered.seconds, "train": before + time.perf_counter() - start},
+        seconds={**before.seconds, "train": earlier + time.perf_counter() - start},
         checkpoint=fit.checkpoint,
+    )
+
+
+def schedule(job: Job) -> "Schedule":
+    """How networks of a job are trained."""
+    from automed.training.recipes import Schedule
+
+    return Schedule(
+        settings=job.task.training,
+        score=job.task.score,
+        full_epochs=job.task.budget.epochs,
+        seed=job.seed,
     )
 
 

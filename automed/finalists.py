@@ -1,7 +1,7 @@
 """The models worth shipping: exported, verified, scored from the artefact, timed together."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed import registry
+from automed.artefacts import FULL, Artefact, ported
 from automed.baselines import fit
 from automed.data.dataset import Dataset
-from automed.evaluate import Job, architecture, deployed, network_of, reason
-from automed.exporters import Runner, outputs, verify
+from automed.evaluate import Job, architecture, network_of
+from automed.exporters import Runner, outputs
+from automed.failure import no_room, reason
 from automed.front import front, num_beating, oriented
-from automed.measure import latency
+from automed.lowering import deployed
 from automed.sample import SampleSpec
 from automed.task import CLASSICAL
+from automed.timing import Place, Timings
+from automed.timing import timed as session
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -39,11 +43,8 @@ class Finalist:
         trial: Number of its trial, if a search asked for it.
         family: Its family, or the method of a classical baseline.
         config: Its architecture.
-        artefact: Content of the exported file.
-        runner: The artefact, loaded.
-        validation: What the artefact returns for the validation part.
-        max_difference: Between artefact and network on those; None where there is no network.
-        costs: size_bytes, params and macs where they are known.
+        files: It on every target; the first is the one it is judged and timed by.
+        costs: params and macs where they are known.
     """
 
     name: str
@@ -51,11 +52,24 @@ class Finalist:
     trial: int | None
     family: str
     config: Mapping[str, Any] | None
-    artefact: bytes
-    runner: Runner
-    validation: NDArray[np.float32]
-    max_difference: float | None
+    files: tuple[Artefact, ...]
     costs: Mapping[str, float]
+
+    def at(self, place: Place) -> Artefact | None:
+        """Its file for the target of a place, or the only one it has."""
+        by_target = {file.target: file for file in self.files if file.precision == FULL}
+        alone = self.files[0] if self.config is None and not place.label else None
+        return by_target.get(place.target, alone)
+
+    @property
+    def runner(self) -> Runner:
+        """Its first file, loaded."""
+        return self.files[0].runner
+
+    @property
+    def validation(self) -> NDArray[np.float32]:
+        """What its first file returns for the validation part."""
+        return self.files[0].validation
 
 
 def near_front(
@@ -88,8 +102,9 @@ def exported(
 ) -> tuple[list[Finalist], list[str]]:
     """Trained trials and the classical baselines as finalists, and what failed on the way.
 
-    Every artefact is loaded by its own runtime, runs over the whole validation part and must
-    agree with its network there. Exporters and converters break in ways of their own; whatever
+    Every artefact is loaded by its own runtime in a process of its own, runs over the whole
+    validation part and must agree with its network there. A model of the search must do so on every
+    target, a baseline on the first. Exporters and converters break in ways of their own; whatever
     they raise costs their model, never the run.
     """
     finalists, failures = [], []
@@ -98,6 +113,8 @@ def exported(
         try:
             finalists.append(make())
         except Exception as error:
+            if no_room(error):
+                raise
             told = reason(error)
             failures.append(told if name in told else f"{name}: {told}")
 
@@ -114,17 +131,28 @@ def exported(
     return finalists, failures
 
 
-def timed(job: Job, finalists: Sequence[Finalist]) -> tuple[dict[str, latency.Latency], float]:
-    """Latencies of all finalists from one interleaved session, and the reference's, in ms.
+def timed(job: Job, finalists: Sequence[Finalist]) -> dict[str, Timings]:
+    """By a place's label, the costs by name of all finalists that have a file for its target.
 
-    A graph is timed once: finalists that differ in weights alone have one latency.
+    All of a place are interleaved in one session. A graph is timed once: finalists that differ in
+    weights alone have one latency. A classical baseline has one file, which stands in the first
+    place whatever that is for.
     """
-    exporter = registry.part("exporter", job.exporter)
-    graphs = {f.name: exporter.digest(f.artefact) for f in finalists}
-    runners = {graphs[f.name]: f.runner.rehearse for f in finalists}
-    given = latency.measure(runners, exporter.load(exporter.reference()).rehearse)
-    some = next(iter(given.values()))
-    return {name: given[graph] for name, graph in graphs.items()}, some.median_ms / some.relative
+    known = {}
+    for place in job.places:
+        files = {f.name: file for f in finalists if (file := f.at(place)) is not None}
+        names: dict[Place, dict[str, dict[str, Artefact]]] = {}
+        for name, file in files.items():
+            graph = registry.part("exporter", file.target).digest(file.content)
+            own = replace(place, target=file.target)
+            names.setdefault(own, {}).setdefault(graph, {})[name] = file
+        costs, reference_ms = dict[str, Mapping[str, float]](), None
+        for own, graphs in names.items():
+            given = session(own, {g: next(iter(same.values())) for g, same in graphs.items()})
+            costs |= {name: given.costs[g] for g, same in graphs.items() for name in same}
+            reference_ms = given.reference_ms if own == place else reference_ms
+        known[place.label] = Timings(costs, reference_ms)
+    return known
 
 
 def trained_network(job: Job, sample: SampleSpec, trial: Trial, checkpoint: bytes) -> "nn.Module":
@@ -138,21 +166,22 @@ def trained_network(job: Job, sample: SampleSpec, trial: Trial, checkpoint: byte
 
 def final_front(
     finalists: Iterable[Finalist],
-    scores: Mapping[str, float],
-    latencies: Mapping[str, float],
+    values: Mapping[str, Mapping[str, float]],
     objectives: Mapping[str, str],
-    score: str,
 ) -> list[Finalist]:
-    """The searched finalists that nothing beats, from fastest to most accurate."""
+    """The searched finalists that nothing beats, from fastest to most accurate.
+
+    Args:
+        finalists: Searched ones and baselines.
+        values: Name to every score and cost that is an objective, and its latency_ms.
+        objectives: Objective name to "maximize" or "minimize".
+    """
     searched = [f for f in finalists if f.origin == SEARCH]
-    values = []
-    for f in searched:
-        known = {**f.costs, score: scores[f.name], "latency_ms": latencies[f.name]}
-        values.append([known.get(name, 0.0) for name in objectives])
     if not searched:
         return []
-    kept = front(values, [*objectives.values()])
-    return sorted((searched[i] for i in kept), key=lambda f: latencies[f.name])
+    table = [[values[f.name][name] for name in objectives] for f in searched]
+    kept = [searched[i] for i in front(table, [*objectives.values()])]
+    return sorted(kept, key=lambda f: values[f.name]["latency_ms"])
 
 
 def _network(
@@ -164,42 +193,29 @@ def _network(
     weights: Callable[[Trial], bytes],
     metadata: Mapping[str, str],
 ) -> Finalist:
-    exporter = registry.part("exporter", job.exporter)
     model = deployed(trained_network(job, sample, trial, weights(trial)), job.task, sample)
-    artefact = exporter.export(model, sample.inputs, {**metadata, "name": trial.name})
-    runner = exporter.load(artefact)
-    given = outputs(runner, val.given)
+    targets = job.targets if trial.origin == SEARCH else job.targets[:1]
     return Finalist(
         name=trial.name,
         origin=trial.origin,
         trial=trial.number if trial.origin == SEARCH else None,
         family=trial.family,
         config=architecture(trial).config(),
-        artefact=artefact,
-        runner=runner,
-        validation=given,
-        max_difference=verify(trial.name, given, model.outputs(val.given), sample.target.scale),
-        costs={
-            "size_bytes": len(artefact),
-            "params": outcome.costs["params"],
-            "macs": outcome.costs["macs"],
-        },
+        files=tuple(ported(trial.name, model, target, val, metadata) for target in targets),
+        costs={"params": outcome.costs["params"], "macs": outcome.costs["macs"]},
     )
 
 
 def _classical(job: Job, name: str, train: Dataset, val: Dataset) -> Finalist:
-    exporter = registry.part("exporter", "onnx")
-    artefact = fit(name, train, job.seed)
-    runner = exporter.load(artefact)
+    content = fit(name, train, job.seed)
+    runner = registry.part("exporter", "onnx").load(content)
+    given = outputs(runner, val.given)
     return Finalist(
         name=name,
         origin=BASELINE,
         trial=None,
         family=name,
         config=None,
-        artefact=artefact,
-        runner=runner,
-        validation=outputs(runner, val.given),
-        max_difference=None,
-        costs={"size_bytes": len(artefact)},
+        files=(Artefact(target="onnx", content=content, runner=runner, validation=given),),
+        costs={},
     )

@@ -6,92 +6,129 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from automed.artefacts import FULL, Artefact
 from automed.data.dataset import Dataset
 from automed.data.splits import Sealed
 from automed.exporters import outputs
 from automed.finalists import Finalist
 from automed.measure import intervals
-from automed.measure.latency import Latency
+from automed.measure.intervals import Scored
 from automed.problems import Problem, sign
-from automed.report.results import Comparison, Interval, Model
+from automed.report.results import Comparison, File, Interval, Model
 from automed.trial import SEARCH
 
 
 class Judge:
-    """Scores every model on one set of bootstrap draws a part, so that any two can be paired."""
+    """Scores every file on one set of bootstrap draws a part, so that any two can be paired."""
 
     def __init__(
         self, problem: Problem, score: str, seed: int, val: Dataset, finalists: Iterable[Finalist]
     ) -> None:
         self._problem, self._score, self._seed = problem, score, seed
         self._better = sign(problem, score)
-        self._drawn: set[str] = set()
-        self._val = self._scored(val, {f.name: f.validation for f in finalists}, seed)
-        self._sealed: dict[str, intervals.Scored] = {}
+        self._val = _Part(problem, val, seed)
+        self._sealed: _Part | None = None
+        for f in finalists:
+            for file in f.files:
+                self._val.see(f.name, file, file.validation)
 
     @property
     def scores(self) -> dict[str, float]:
         """Name to validation score."""
-        return {name: scored.values[self._score] for name, scored in self._val.items()}
+        return {name: scored.values[self._score] for name, scored in self._val.models.items()}
 
     @property
     def resampled_by(self) -> str:
         """What the intervals draw, in a word; "sample" if they do so on any part."""
-        return "sample" if "sample" in self._drawn else next(iter(self._drawn))
+        parts = [self._val] if self._sealed is None else [self._val, self._sealed]
+        words = [part.drawn_by for part in parts]
+        return "sample" if "sample" in words else words[0]
 
     def not_worse(self, models: list[Finalist]) -> list[Finalist]:
         """Those whose validation score is not significantly worse than that of the best.
 
         That is: the 95 % interval of the paired difference reaches zero.
         """
-        scores = self.scores
-        best = self._val[max(models, key=lambda f: self._better * scores[f.name]).name]
-        behind = [self._val[f.name].minus(best, self._score) for f in models]
+        scores, scored = self.scores, self._val.models
+        best = scored[max(models, key=lambda f: self._better * scores[f.name]).name]
+        behind = [scored[f.name].minus(best, self._score) for f in models]
         return [
             f
             for f, bounds in zip(models, behind, strict=True)
             if max(self._better * bound for bound in bounds) >= 0
         ]
 
+    def lost(self, f: Finalist, file: Artefact) -> float:
+        """How much worse a file's validation score is than that of its model's fp32 file."""
+        self._val.see(f.name, file, file.validation)
+        return -self._better * self._val.change(f, file, self._score)[0]
+
     def open(self, sealed: Sealed, models: Iterable[Finalist]) -> None:
         """Score models on the sealed part: once, when everything has been decided."""
         part = sealed.open()
-        given = {f.name: outputs(f.runner, part.given) for f in models}
-        self._sealed = self._scored(part, given, self._seed + 1)
+        self._sealed = _Part(self._problem, part, self._seed + 1)
+        for f in models:
+            for file in f.files:
+                self._sealed.see(f.name, file, outputs(file.runner, part.given))
 
-    def model(self, f: Finalist, known: Latency, artefact: str | None) -> Model:
+    def model(
+        self,
+        f: Finalist,
+        costs: Mapping[str, float],
+        files: tuple[File, ...] = (),
+    ) -> Model:
         """A finalist as the report shows it."""
+        first = f.files[0]
         return Model(
             name=f.name,
             origin=f.origin,
             trial=f.trial,
             family=f.family,
-            validation=_intervals(self._val[f.name]),
-            sealed=_intervals(self._sealed.get(f.name)),
-            costs={
-                "latency_ms": known.median_ms,
-                "latency_p95_ms": known.p95_ms,
-                "latency_relative": known.relative,
-                **f.costs,
-            },
-            artefact=artefact,
+            validation=_intervals(self._val.models[f.name]),
+            sealed=_intervals(self._sealed.models[f.name]) if self._sealed else {},
+            costs=costs,
+            artefact=files[0].path if files else None,
+            files=files,
             verified=None
-            if f.max_difference is None
-            else {"max_difference": f.max_difference, "samples": len(f.validation)},
+            if first.max_difference is None
+            else {"max_difference": first.max_difference, "samples": len(first.validation)},
             config=f.config,
+        )
+
+    def file(self, f: Finalist, file: Artefact, path: str, costs: Mapping[str, float]) -> File:
+        """A finalist's file as the report shows it."""
+
+        def told(part: _Part | None) -> Interval | None:
+            scored = part.files[f.name, file.label] if part else None
+            return _intervals(scored).get(self._score)
+
+        def change(part: _Part | None) -> Interval | None:
+            known = part is not None and file.precision != FULL
+            return Interval(*part.change(f, file, self._score)) if part and known else None
+
+        return File(
+            target=file.target,
+            precision=file.precision,
+            how=file.how,
+            path=path,
+            costs=costs,
+            max_difference=file.max_difference,
+            validation=told(self._val),
+            sealed=told(self._sealed),
+            change=change(self._val),
+            sealed_change=change(self._sealed),
         )
 
     def comparisons(self, models: tuple[Model, ...]) -> tuple[Comparison, ...]:
         """Every model of the front against every baseline on the sealed part, paired."""
-        if not self._sealed:
+        if self._sealed is None:
             return ()
+        scored = self._sealed.models
         return tuple(
             Comparison(
                 model=ours.name,
                 baseline=other.name,
-                difference=Interval(
-                    *self._sealed[ours.name].minus(self._sealed[other.name], self._score)
-                ),
+                difference=Interval(*scored[ours.name].minus(scored[other.name], self._score)),
                 speedup=other.costs["latency_ms"] / ours.costs["latency_ms"],
             )
             for ours in models
@@ -99,18 +136,29 @@ class Judge:
             if ours.origin == SEARCH and other.origin != SEARCH
         )
 
-    def _scored(
-        self, part: Dataset, given: Mapping[str, NDArray[np.float32]], seed: int
-    ) -> dict[str, intervals.Scored]:
-        draws = intervals.weights(len(part), part.groups, seed)
-        self._drawn.add(part.grouped_by if intervals.by_group(part.groups) else "sample")
-        return {
-            name: intervals.Scored.of(self._problem, answers, part.truth, draws)
-            for name, answers in given.items()
-        }
+
+class _Part:
+    """What files score on one part, and what their models do: as their first files."""
+
+    def __init__(self, problem: Problem, part: Dataset, seed: int) -> None:
+        self._problem, self._truth = problem, part.truth
+        self._draws = intervals.weights(len(part), part.groups, seed)
+        self.drawn_by = part.grouped_by if intervals.by_group(part.groups) else "sample"
+        self.files: dict[tuple[str, str], Scored] = {}
+        self.models: dict[str, Scored] = {}
+
+    def see(self, name: str, file: Artefact, given: NDArray[np.float32]) -> None:
+        scored = Scored.of(self._problem, given, self._truth, self._draws)
+        self.files[name, file.label] = scored
+        self.models.setdefault(name, scored)
+
+    def change(self, f: Finalist, file: Artefact, score: str) -> tuple[float, float, float]:
+        """A file's score minus that of the fp32 file on its target, paired."""
+        full = self.files[f.name, file.target]
+        return self.files[f.name, file.label].minus(full, score)
 
 
-def _intervals(scored: intervals.Scored | None) -> dict[str, Interval]:
+def _intervals(scored: Scored | None) -> dict[str, Interval]:
     if scored is None:
         return {}
     every = {name: Interval(*bounds) for name, bounds in scored.intervals().items()}

@@ -10,6 +10,9 @@ from automed.space import Point
 from automed.task import Task
 
 DEFAULT_STRATEGY = "pareto"
+DEFAULT_MAX_DROP = 0.01
+DEFAULT_TARGETS = ("onnx",)
+DEFAULT_DEVICES = ("host",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,8 @@ class Plan:
         strategy: Name of the strategy.
         stopping: Name of the rule that stops trainings early.
         executor: Name of the executor.
-        exporter: Name of the target.
+        targets: Names of the targets, the one that latency is about first.
+        devices: Names of the devices that models are timed on, the one they are for first.
         seed: Of split, strategy and weights.
         workers: Trials at once; None for one per core or GPU.
         cpus: Cores a trial takes on a cluster.
@@ -35,6 +39,8 @@ class Plan:
         earlier: What it trained to its end, and what that lost there, smaller better.
         latencies: Run folder whose timings are used again, or None.
         own_limits: Names of the limits that the user gave; the others are the task's.
+        max_drop: By how much the validation score of an int8 file may be worse than that in fp32;
+            None for no int8.
         examples: Whether the report shows pictures of validation samples.
     """
 
@@ -45,7 +51,8 @@ class Plan:
     strategy: str = DEFAULT_STRATEGY
     stopping: str = "none"
     executor: str = "local"
-    exporter: str = "onnx"
+    targets: tuple[str, ...] = DEFAULT_TARGETS
+    devices: tuple[str, ...] = DEFAULT_DEVICES
     seed: int = 0
     workers: int | None = None
     cpus: float = 1.0
@@ -56,6 +63,7 @@ class Plan:
     earlier: tuple[tuple[Point, float], ...] = ()
     latencies: str | None = None
     own_limits: tuple[str, ...] = ()
+    max_drop: float | None = DEFAULT_MAX_DROP
     examples: bool = True
 
     def settings(self) -> dict[str, Any]:
@@ -77,6 +85,8 @@ class Plan:
             | {
                 "task": Task.model_validate(settings["task"]),
                 "window": None if window is None else (window[0], window[1]),
+                "targets": tuple(settings["targets"]),
+                "devices": tuple(settings["devices"]),
                 "own_limits": tuple(settings.get("own_limits", ())),
                 "starts": tuple(settings.get("starts", ())),
                 "earlier": tuple((p, loss) for p, loss in settings.get("earlier", ())),

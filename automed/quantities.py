@@ -95,3 +95,9 @@ def _quantity(text: str, units: dict[str, float], example: str) -> float:
     if match is None or match[2].lower() not in units or not 0 < float(match[1]) < math.inf:
         raise QuantityError(f"cannot read {text!r}; write for example {example}")
     return float(match[1]) * units[match[2].lower()]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas; `none` stands for no name."""
+    every = (name.strip() for name in text.split(","))
+    return tuple(name for name in every if name not in ("", "none"))

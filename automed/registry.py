@@ -41,7 +41,16 @@ ROWS: dict[str, dict[str, str]] = {
         "ort": "automed.exporters.ort_format",
         "torch-export": "automed.exporters.torch_export",
     },
-    "quantizer": {"openvino": "automed.exporters.openvino_int8"},
+    "quantizer": {
+        "onnx": "automed.exporters.onnx_int8",
+        "openvino": "automed.exporters.openvino_int8",
+    },
+    "device": {
+        "host": "automed.devices.host",
+        "ssh": "automed.devices.ssh",
+        "adb": "automed.devices.adb",
+        "predicted": "automed.devices.predicted",
+    },
     "problem": {
         "classification": "automed.problems.classification",
         "multilabel": "automed.problems.multilabel",
@@ -73,6 +82,8 @@ ROWS: dict[str, dict[str, str]] = {
 KINDS = ("task", "family", *ROWS)
 LIBRARIES = ("strategy", "stopping")
 """Kinds of which one module may offer several, as library:algorithm."""
+ADDRESSED = ("device",)
+"""Kinds whose modules serve any address behind the name, as ssh:user@board; they read it."""
 _FAMILIES = "automed.search_spaces"
 _TASKS = "automed.studies"
 
@@ -111,17 +122,17 @@ def names(kind: str) -> list[str]:
 
 
 def part(kind: str, name: str) -> ModuleType:
-    """The module behind a name; for library:algorithm the library's.
+    """The module behind a name; for library:algorithm the library's, for name:address the name's.
 
     Raises:
         UnknownNameError: Nothing answers to that name.
         StrategyError: It is known, and known not to work here.
     """
-    stem, _, algorithm = name.partition(":") if kind in LIBRARIES else (name, "", "")
-    if algorithm and stem in places(kind):
+    stem, _, rest = name.partition(":") if kind in LIBRARIES + ADDRESSED else (name, "", "")
+    if kind in LIBRARIES and rest and stem in places(kind):
         refused = getattr(importlib.import_module(places(kind)[stem]), "REFUSED", {})
-        if algorithm in refused:
-            raise StrategyError(f"{kind} {name} cannot be used: {refused[algorithm]}")
+        if rest in refused:
+            raise StrategyError(f"{kind} {name} cannot be used: {refused[rest]}")
     if kind in LIBRARIES and name not in names(kind):
         raise UnknownNameError(kind, name, names(kind))
     if stem not in places(kind):

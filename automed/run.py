@@ -11,7 +11,7 @@ from automed.errors import RunError, UnknownNameError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from automed.report.results import Model, Results
+    from automed.report.results import File, Model, Results
 
 RESULTS_FILE = "results.json"
 REPORT_FILE = "report.html"
@@ -38,38 +38,84 @@ class Run:
         """The chosen model."""
         return next(m for m in self.results.models if m.name == self.results.chosen)
 
-    def export(self, path: str | Path, model: str | None = None) -> Path:
-        """Copy the artefact of a model of the front, by default the chosen one.
+    def named(self, name: str) -> "Model":
+        """A model of the front.
+
+        Raises:
+            UnknownNameError: No such model on the front.
+        """
+        known = {m.name: m for m in self.results.front}
+        if name not in known:
+            raise UnknownNameError("model of the front", name, known)
+        return known[name]
+
+    def file(self, model: "Model", target: str | None, precision: str) -> "File":
+        """A model's file for a target, by default the first, in a precision.
+
+        Raises:
+            RunError: The model was not exported so, or that file was not kept.
+        """
+        wanted = target or model.files[0].target
+        found = {(f.target, f.precision): f for f in model.files}.get((wanted, precision))
+        if found is not None and not found.rejected:
+            return found
+        there = ", ".join(f"{f.target} {f.precision}" for f in model.files if not f.rejected)
+        why = f" was not kept: {found.rejected}" if found else " was not made"
+        raise RunError(f"{model.name} for {wanted} in {precision}{why}; there are: {there}")
+
+    def content(self, file: "File") -> bytes:
+        """What a kept file of a model holds.
+
+        Raises:
+            RunError: The run lacks it.
+        """
+        try:
+            return (self.folder / str(file.path)).read_bytes()
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} lacks {file.path}: {error.strerror}; copy the whole run folder, or "
+                f"delete its {RESULTS_FILE} and call `automed resume {self.folder}`"
+            ) from error
+
+    def export(
+        self,
+        path: str | Path,
+        model: str | None = None,
+        *,
+        target: str | None = None,
+        precision: str = "fp32",
+    ) -> Path:
+        """Copy a verified file of a model of the front, by default the chosen one's first.
 
         Args:
             path: A file; or a folder, which is made if it ends with a slash and is not there.
             model: Name of a model of the front.
+            target: One of those that the search was for.
+            precision: "fp32" or "int8".
 
         Raises:
             UnknownNameError: No such model on the front.
             RunError: The run lacks the file, or the path cannot be written.
         """
-        known = {m.name: m for m in self.results.front}
-        if (name := model or self.best.name) not in known:
-            raise UnknownNameError("model of the front", name, known)
-        source = self.folder / str(known[name].artefact)
-        try:
-            content = source.read_bytes()
-        except OSError as error:
-            raise RunError(
-                f"{self.folder} lacks {known[name].artefact}: {error.strerror}; copy the whole run "
-                f"folder, or delete its {RESULTS_FILE} and call `automed resume {self.folder}`"
-            ) from error
-        target = Path(path)
+        file = self.file(self.best if model is None else self.named(model), target, precision)
+        return self.written(path, Path(str(file.path)).name, self.content(file))
+
+    def written(self, path: str | Path, name: str, content: bytes) -> Path:
+        """Write a file to a path, or under its name into a folder.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        place = Path(path)
         try:
             if str(path).endswith(("/", os.sep)):
-                target.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                target = target / source.name
-            files.replace(target, content)
+                place.mkdir(parents=True, exist_ok=True)
+            if place.is_dir():
+                place = place / name
+            files.replace(place, content)
         except OSError as error:
-            raise RunError(f"cannot write {target}: {error.strerror}") from error
-        return target
+            raise RunError(f"cannot write {place}: {error.strerror}") from error
+        return place
 
     def report(self) -> Path:
         """Write report.html, the tables and the model card anew from results.json."""

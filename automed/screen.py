@@ -23,6 +23,7 @@ from automed.report.text import (
     gain,
     interval_text,
     metric_label,
+    milliseconds,
     score_text,
     size,
 )
@@ -31,7 +32,7 @@ from automed.trial import BASELINE, Outcome, Trial
 if TYPE_CHECKING:
     from automed.data.splits import Parts
     from automed.plan import Plan
-    from automed.report.results import Results
+    from automed.report.results import File, Results
     from automed.run import Run
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -212,6 +213,8 @@ def tell(run: "Run", console: Console | None = None) -> None:
     if verdict := gain(results):
         console.print(Text(verdict))
     console.print(Text(f"Take {results.reason}", style="bold"))
+    for file in run.best.files if results.chosen else ():
+        console.print(Text(f"  {_file(file)}"), soft_wrap=True)
     console.print(
         f"Everything is in {run.folder}: report.html, pareto.csv, models/",
         markup=False,
@@ -223,6 +226,16 @@ def tell(run: "Run", console: Console | None = None) -> None:
         console.print(
             f"Copy the model with: {command}", markup=False, highlight=False, soft_wrap=True
         )
+
+
+def _file(file: "File") -> str:
+    """A file of the chosen model in a line."""
+    what = f"{file.target} {file.precision}"
+    if file.rejected:
+        return f"{what}: not kept; {file.rejected}"
+    facts = [milliseconds(file.costs["latency_ms"]), size(file.costs["size_bytes"])]
+    facts += [file.how] if file.how else []
+    return f"{what}: {', '.join(facts)}"
 
 
 def _table(results: "Results", label: str) -> Table:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from automed import __version__, loop, registry
+from automed import __version__, devices, loop, registry
 from automed.errors import (
     BudgetError,
     RunError,
@@ -20,6 +21,7 @@ from automed.errors import (
     UnknownNameError,
 )
 from automed.executors import Resources
+from automed.failure import no_room
 from automed.family import architecture_key
 from automed.plan import Plan
 from automed.run import RESULTS_FILE, Run
@@ -27,7 +29,7 @@ from automed.space import Point
 from automed.strategies import Recalling
 from automed.strategies.staged import Staged
 from automed.strategies.yardstick import Yardstick, numbers_at_random
-from automed.task import COSTS, Direction
+from automed.task import Direction, is_cost
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -79,17 +81,21 @@ class Session:
                 "take another strategy, for example optuna:tpe"
             )
         self._executors = registry.part("executor", plan.executor)
-        registry.part("exporter", plan.exporter)
+        for target in plan.targets:
+            registry.part("exporter", target)
+        for device in plan.devices:
+            registry.part("device", device)
         problem = registry.part("problem", task.problem).PROBLEM
         if task.score not in problem.metrics:
             raise UnknownNameError("metric", task.score, problem.metrics)
-        less = {*COSTS, *problem.errors}
         for name, direction in task.objectives.items():
-            if direction != (wanted := "minimize" if name in less else "maximize"):
+            less = is_cost(name) or name in problem.errors
+            if direction != (wanted := "minimize" if less else "maximize"):
                 raise TaskError(
                     f"{task.name}: objectives: {direction} {name}; write {name}: {wanted}"
                 )
         self._require_families()
+        self._require_targets()
         self._job = self._make_job()
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
@@ -113,14 +119,42 @@ class Session:
 
     def go_on(self, folder: Path, record: "Record") -> Run:
         """An interrupted search."""
+        self._require_same_data(record)
+        return self._run(folder, record)
+
+    def ported(self, record: "Record", name: str, target: str) -> bytes:
+        """A model of a search as a verified file for a target that the search was not for."""
+        from automed.artefacts import ported
+        from automed.conclude import metadata
+        from automed.finalists import trained_network
+        from automed.lowering import deployed
+
+        self._require_same_data(record)
+        trial = next(t for t, _ in record.rows() if t.name == name)
+        sample, told = self._parts.train.sample, metadata(self._job, self._parts)
+        network = trained_network(self._job, sample, trial, record.checkpoint(trial))
+        model = deployed(network, self._plan.task, sample)
+        return ported(name, model, target, self._parts.val, told).content
+
+    def _require_same_data(self, record: "Record") -> None:
         if record.settings["data"] != self._parts.digest():
             raise RunError(
                 "the images or labels are not those the search began with; "
                 "put the data back or start a new search"
             )
-        return self._run(folder, record)
 
     def _run(self, folder: Path, record: "Record") -> Run:
+        try:
+            return self._searched(folder, record)
+        except (OSError, sqlite3.OperationalError) as error:
+            if not no_room(error):
+                raise
+            why = getattr(error, "strerror", None) or error
+            raise RunError(
+                f"cannot write to {folder}: {why}; make room, then `automed resume {folder}`"
+            ) from error
+
+    def _searched(self, folder: Path, record: "Record") -> Run:
         from automed.evaluate import Evaluate, architecture
 
         plan, task, begun = self._plan, self._plan.task, time.monotonic()
@@ -177,6 +211,7 @@ class Session:
             blind=self._numbers_at_random(),
             complete=complete,
             examples=self._plan.examples,
+            max_drop=self._plan.max_drop,
             facts=self._facts(seconds),
             step=self._watch.step,
         )
@@ -195,6 +230,33 @@ class Session:
             if (family := str(network["family"])) not in known:
                 wrong = UnknownNameError("family", family, known)
                 raise TaskError(f"{task.name}: networks.{name}: {wrong}")
+
+    def _require_targets(self) -> None:
+        """Refuse what cannot run or be reached, and costs in places that were not asked for.
+
+        Raises:
+            ExportError: A target's own yardstick does not run on it.
+            DeviceError: A device cannot be reached.
+            TaskError: An objective or a limit is of a target that is not there.
+        """
+        task, plan = self._plan.task, self._plan
+        others = (*plan.targets[1:], *plan.devices[1:])
+        for kind, given in (("exporter", plan.targets), ("device", plan.devices)):
+            if not given:
+                raise UnknownNameError(kind, "", registry.names(kind))
+        for name in (*task.objectives, *task.limits):
+            label = name.partition("@")[2]
+            if label and label not in others:
+                raise TaskError(
+                    f"{name} is asked for, and {label} is neither a target nor a device after the "
+                    f"first; give --target {','.join(plan.targets)},... or --device "
+                    f"{','.join(plan.devices)},..."
+                )
+        for target in plan.targets:
+            exporter = registry.part("exporter", target)
+            exporter.load(exporter.reference()).rehearse()
+        for device in plan.devices:
+            devices.device(device).describe()
 
     def _require_within(self, points: Sequence[Point]) -> None:
         for point in points:
@@ -223,7 +285,8 @@ class Session:
             keys=plan.keys,
             window=plan.window,
             seed=plan.seed,
-            exporter=plan.exporter,
+            targets=plan.targets,
+            devices=plan.devices,
             threads=max(1, cores // plan.num_workers) if plan.executor == "local" else 1,
             latencies={} if plan.latencies is None else known_latencies(plan.latencies),
         )
@@ -274,7 +337,7 @@ class Session:
             outcome = evaluate(Trial(0, name, point, 0))
             if outcome.failure is None and outcome.feasible:
                 return
-            if outcome.costs:
+            if task.limits.keys() <= outcome.costs.keys():
                 seen.append(outcome.costs)
         if seen:
             raise BudgetError(nothing_fits(task.limits, seen))
@@ -283,15 +346,16 @@ class Session:
         import optuna
         import torch
 
-        from automed.exporters.onnx_runtime import RUNTIME
         from automed.measure import latency
+        from automed.timing import runtime
         from automed.training.tensors import device_name
 
         plan, minutes = self._plan, seconds / 60
         return [
             ("automed", __version__),
             ("libraries", f"torch {torch.__version__}, optuna {optuna.__version__}"),
-            ("latency", f"host CPU: {latency.processor()}, {RUNTIME}, batch 1"),
+            ("processor", latency.processor()),
+            ("targets", "; ".join(f"{target} in {runtime(target)}" for target in plan.targets)),
             ("training", f"{device_name()}, workers: {plan.num_workers}, {plan.executor}"),
             (
                 "strategy",
@@ -347,30 +411,35 @@ def learnt_from(folder: Path) -> tuple[tuple[Point, ...], tuple[tuple[Point, flo
         )
     values = [[o.value(name) for name in objectives] for _, o in done]
     on_front = front(values, list(objectives.values()))
-    score = next(place for place, name in enumerate(objectives) if name not in COSTS)
+    score = next(place for place, name in enumerate(objectives) if not is_cost(name))
     losses = oriented(values, list(objectives.values()))[:, score]
     every = ((t.point, float(loss)) for (t, _), loss in zip(done, losses, strict=True))
     return tuple(done[i][0].point for i in on_front), tuple(every)
 
 
 def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
-    """Timings of an earlier run by `evaluate.memo_key`, for this machine and runtime only.
+    """Timings of an earlier run by `lowering.memo_key`, for the first place it was for alone.
 
     Every trial has its own, and every graph one for trials that the run did not hold.
 
     Raises:
         RunError: The folder is no run.
     """
-    from automed.evaluate import memo_key
+    from automed.lowering import memo_key
     from automed.record import Record
+    from automed.timing import places
 
     record = Record.open(Path(folder))
+    plan = record.settings["plan"]
+    place = places(plan["targets"], plan["devices"])[0]
     return {
-        memo_key(outcome.graph, "onnx", name): {
-            cost: value for cost, value in outcome.costs.items() if cost.startswith("latency")
+        memo_key(outcome.graph, place, name): {
+            cost: value
+            for cost, value in outcome.costs.items()
+            if cost.startswith("latency") and "@" not in cost
         }
         for rows in (record.baselines(), record.rows())  # a strategy was told of trials only
         for trial, outcome in rows
-        if outcome.costs
+        if outcome.graph
         for name in ("", trial.name)
     }

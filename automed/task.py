@@ -19,6 +19,16 @@ COSTS = {  # what a candidate costs; known before it is trained
 }
 
 
+def at_place(cost: str, label: str) -> str:
+    """A cost on a target or device that is not the first: latency_ms@openvino."""
+    return f"{cost}@{label}" if label else cost
+
+
+def is_cost(name: str) -> bool:
+    """Whether an objective is a cost, on whatever target or device, and no score."""
+    return name.partition("@")[0] in COSTS
+
+
 AUGMENTATIONS = ("flip", "rotate90", "intensity")
 """What training/augment.py offers."""
 
@@ -112,7 +122,7 @@ class Task(_Strict):
     @classmethod
     def _limits_are_costs(cls, limits: dict[str, float]) -> dict[str, float]:
         for name, bound in limits.items():
-            if name not in COSTS:
+            if not is_cost(name):
                 raise ValueError(f"a limit on {name!r}; limits are on {', '.join(COSTS)}")
             if not 0 < bound < math.inf:
                 raise ValueError(f"the limit on {name} must be a number above 0")
@@ -138,7 +148,7 @@ class Task(_Strict):
     @property
     def score(self) -> str:
         """The accuracy objective: the first objective that is no cost."""
-        return next(name for name in self.objectives if name not in COSTS)
+        return next(name for name in self.objectives if not is_cost(name))
 
     def changed(self, **fields: Any) -> "Task":
         """This task with some fields replaced and validated anew.
@@ -171,7 +181,7 @@ def _validated(raw: dict[str, Any], where: str) -> Task:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "task"
         raise TaskError(f"{where}: {field}: {first['msg']} (given: {first['input']!r})") from error
-    if all(name in COSTS for name in task.objectives):
+    if all(is_cost(name) for name in task.objectives):
         raise TaskError(
             f"{where}: objectives name only costs; name a score too, such as auc or dice"
         )

@@ -40,8 +40,11 @@ class Outcome:
     Attributes:
         scores: Metrics on the validation part, at the epoch whose weights are kept.
         costs: latency_ms, latency_p95_ms, latency_relative (to the reference artefact timed in the
-            same session), size_bytes, params, macs.
-        violations: Limit name to value / limit - 1; positive where the limit is broken.
+            same session), size_bytes, params, macs; of targets and devices but the first with their
+            name, as in latency_ms@openvino.
+        violations: Limit name to value / limit - 1; positive where the limit is broken, or for a
+            target that refuses the architecture.
+        refusals: Target to the reason why the architecture cannot run there.
         failure: Why there are no scores, if evaluation broke.
         epochs: The fidelity that was reached.
         finished: Nothing is left to train: full fidelity or an early stop.
@@ -55,6 +58,7 @@ class Outcome:
     scores: Mapping[str, float] = field(default_factory=dict)
     costs: Mapping[str, float] = field(default_factory=dict)
     violations: Mapping[str, float] = field(default_factory=dict)
+    refusals: Mapping[str, str] = field(default_factory=dict)
     failure: str | None = None
     epochs: int = 0
     finished: bool = False
@@ -66,7 +70,7 @@ class Outcome:
 
     @property
     def feasible(self) -> bool:
-        """No limit is broken."""
+        """No limit is broken and no target refuses it."""
         return all(v <= 0 for v in self.violations.values())
 
     @property
@@ -104,6 +108,7 @@ class Outcome:
             "scores": dict(self.scores),
             "costs": dict(self.costs),
             "violations": dict(self.violations),
+            "refusals": dict(self.refusals),
             "failure": self.failure,
             "epochs": self.epochs,
             "finished": self.finished,

@@ -24,6 +24,9 @@ class Runner(Protocol):
     def __call__(self, *raw: NDArray[Any]) -> NDArray[np.float32]:
         """The graph's first output for one sample."""
 
+    def outputs(self, *raw: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """All that the graph returns for one sample, by name."""
+
     def rehearse(self) -> None:
         """One inference on a made-up input, to be timed."""
 
@@ -32,6 +35,12 @@ class Exporter(Protocol):
     """One target: a module with these functions."""
 
     SUFFIX: str
+    """The end of its files' names."""
+    RUNTIME: str
+    """The package that runs them, whose version timings belong to."""
+    SLOW: bool
+    """Lowering takes seconds: where it is not the first target, it waits until a training goes on
+    that the candidate has earned."""
 
     def export(
         self, model: "Deployed", inputs: Sequence[InputSpec], metadata: Mapping[str, str]

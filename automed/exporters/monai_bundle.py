@@ -26,6 +26,7 @@ except ImportError as missing:
     ) from missing
 
 SUFFIX = ".bundle.zip"
+RUNTIME = "onnxruntime"
 SLOW = True
 _ONNX = "models/model.onnx"
 _SCHEMA = (

@@ -8,26 +8,31 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import torch
 
-from automed.exporters.deployed import Deployed
 from automed.exporters.onnx_runtime import Model
 from automed.sample import InputSpec
 
+if TYPE_CHECKING:
+    from automed.exporters.deployed import Deployed
+
 SUFFIX = ".onnx"
+RUNTIME = "onnxruntime"
+SLOW = False
 OPSET = 20
 
 
-def export(model: Deployed, inputs: Sequence[InputSpec], metadata: Mapping[str, str]) -> bytes:
+def export(model: "Deployed", inputs: Sequence[InputSpec], metadata: Mapping[str, str]) -> bytes:
     """The model as an ONNX file for float32 inputs of one sample, each (1, C, *size).
 
     Weights are inside, and neither stack traces nor local paths: the file tells nothing of the
     machine it was made on.
     """
+    import torch
+
     buffer: Any = io.BytesIO()
     with quiet():
         # a number taken out of a tensor would be another for another sample

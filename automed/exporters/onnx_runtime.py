@@ -29,9 +29,6 @@ class Card:
     notice: str
 
 
-RUNTIME = f"onnxruntime {ort.__version__}, 1 thread"
-
-
 class Model:
     """A loaded artefact on one CPU thread."""
 

@@ -50,6 +50,7 @@ except ImportError as missing:
     ) from missing
 
 SUFFIX = ".openvino.zip"
+RUNTIME = "openvino"
 SLOW = False
 _GRAPH, _WEIGHTS, _METADATA = "model.xml", "model.bin", "metadata.json"
 _ONE_THREAD = {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from automed.exporters.deployed import Deployed
 
 SUFFIX = ".ort"
+RUNTIME = "onnxruntime"
 SLOW = False
 _MARK = b"ORTM"
 _GRAPH = "graph"

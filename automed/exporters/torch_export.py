@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from automed.exporters.deployed import Deployed
 
 SUFFIX = ".pt2"
+RUNTIME = "torch"
 SLOW = True
 _METADATA, _OUTPUTS = "metadata.json", "outputs.json"
 

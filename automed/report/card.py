@@ -10,7 +10,9 @@ from automed.errors import UnknownNameError
 from automed.report.results import Model, Results
 from automed.report.text import (
     NOT_CLINICAL,
+    NOTHING,
     bounds,
+    change_text,
     compare,
     count,
     interval_text,
@@ -36,14 +38,19 @@ def write(results: Results, model_name: str, path: Path) -> None:
     Raises:
         UnknownNameError: No model of the results has that name.
     """
-    files.replace(path, _card(results, _named(results, model_name)))
+    files.replace(path, text(results, model_name))
 
 
-def _named(results: Results, name: str) -> Model:
+def text(results: Results, model_name: str) -> str:
+    """The card of one model as Markdown.
+
+    Raises:
+        UnknownNameError: No model of the results has that name.
+    """
     for model in results.models:
-        if model.name == name:
-            return model
-    raise UnknownNameError("model", name, (m.name for m in results.models))
+        if model.name == model_name:
+            return _card(results, model)
+    raise UnknownNameError("model", model_name, (m.name for m in results.models))
 
 
 def _card(results: Results, model: Model) -> str:
@@ -76,7 +83,9 @@ def _card(results: Results, model: Model) -> str:
         ),
         "## Costs",
         _table(("cost", "value"), _costs(model)),
-        "Latency: the exported ONNX file in onnxruntime on the host CPU, one thread, batch of one.",
+        f"Latency: {_plain(results.timed_on)}.",
+        "## Files",
+        _table(("file", "latency", "size", "score against its fp32"), _files(model)),
         "## Against the baselines",
         _table(
             ("baseline", "this model is", "score difference"),
@@ -120,6 +129,16 @@ def _costs(model: Model) -> Iterable[tuple[str, str]]:
     yield "File size", size(costs.get("size_bytes"))
     yield "Parameters", count(costs.get("params"))
     yield "Multiply-accumulates", count(costs.get("macs"))
+
+
+def _files(model: Model) -> Iterable[tuple[str, str, str, str]]:
+    for f in model.files:
+        name = f"{f.target}, {f.precision}" + (f" ({f.how})" if f.how else "")
+        if f.rejected:
+            yield name, f"not kept: {f.rejected}", NOTHING, NOTHING
+        else:
+            costs = milliseconds(f.costs["latency_ms"]), size(f.costs["size_bytes"])
+            yield (name, *costs, change_text(f.sealed_change or f.change))
 
 
 def _verification(model: Model) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,6 +53,7 @@ def _page(results: Results) -> str:
         "bytes": text.size,
         "amount": text.count,
         "scores": text.score_texts,
+        "signed": partial(text.score_texts, signed=True),
     }
     chosen = next((m for m in results.models if m.name == results.chosen), None)
     states = Counter(t["state"] for t in results.trials)
@@ -81,6 +83,7 @@ def _page(results: Results) -> str:
         methods=any(m.family != m.name for m in results.baselines),
         opened=any(m.sealed for m in results.models),
         bounds=text.bounds(results),
+        ported=any(len(m.files) > 1 for m in results.front),
         not_clinical=text.NOT_CLINICAL,
         plotly=Markup(get_plotlyjs()),
     )
@@ -115,9 +118,9 @@ def _tiles(results: Results, model: Model) -> list[tuple[str, str, str]]:
         (
             "Latency, median",
             text.milliseconds(costs.get("latency_ms")),
-            f"p95 {text.milliseconds(costs.get('latency_p95_ms'))}; host CPU, 1 thread, batch 1",
+            f"p95 {text.milliseconds(costs.get('latency_p95_ms'))}; {results.timed_on}",
         ),
-        ("File size", text.size(costs.get("size_bytes")), "exported ONNX"),
+        ("File size", text.size(costs.get("size_bytes")), text.targets(model)),
         (
             "Parameters",
             text.count(costs.get("params")),
@@ -139,6 +142,9 @@ def _metrics(results: Results) -> list[str]:
 def _reason(trial: Mapping[str, Any]) -> str:
     if trial["failure"]:
         return str(trial["failure"])[:MAX_LETTERS]
+    refused = [f"cannot run on {target}: {why}" for target, why in trial["refusals"].items()]
+    if refused:
+        return "; ".join(refused)[:MAX_LETTERS]
     return ", ".join(
         f"{text.cost_label(name)} {100 * over:.0f} % over its limit"
         for name, over in trial["violations"].items()

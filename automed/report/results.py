@@ -21,6 +21,45 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class File:
+    """A model on one target in one precision, kept or rejected.
+
+    Attributes:
+        target: Name of the target, for example "openvino".
+        precision: "fp32" or "int8".
+        how: What was done to get there, in a few words; empty for fp32.
+        path: Relative to the run folder; None if it was rejected.
+        rejected: Why it was; else empty.
+        costs: size_bytes, latency_ms, latency_p95_ms and latency_relative on its target; for int8
+            speedup, how many times as fast as fp32 it is.
+        max_difference: Of its outputs from the network's; None for int8.
+        validation: Its score on the validation part.
+        sealed: The same on the sealed part; None while that is sealed.
+        change: Its validation score minus that of the fp32 file on this target, paired; None for
+            fp32 itself.
+        sealed_change: The same on the sealed part.
+    """
+
+    target: str
+    precision: str
+    how: str = ""
+    path: str | None = None
+    rejected: str = ""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    max_difference: float | None = None
+    validation: Interval | None = None
+    sealed: Interval | None = None
+    change: Interval | None = None
+    sealed_change: Interval | None = None
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> "File":
+        """From what JSON made of it."""
+        names = ("validation", "sealed", "change", "sealed_change")
+        return cls(**{**raw, **{n: Interval(**raw[n]) if raw[n] else None for n in names}})
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model:
     """A model of the front, or a baseline: everything a reader compares.
 
@@ -31,8 +70,10 @@ class Model:
         family: Its family; for a classical baseline the method's name.
         validation: Metric name to interval, on the validation part.
         sealed: Metric name to interval, on the sealed test part; empty while it is sealed.
-        costs: latency_ms and latency_p95_ms of the final joint timing, size_bytes, params, macs.
-        artefact: Path of the exported model relative to the run folder; None for baselines.
+        costs: latency_ms and latency_p95_ms of the final joint timing, size_bytes, params, macs; of
+            targets but the first with their name, as in latency_ms@openvino.
+        artefact: Path of its first file relative to the run folder; None for baselines.
+        files: It on every target and in every precision that was tried; empty for baselines.
         verified: max_difference from the network and samples compared; empty for baselines.
         config: The architecture.
         note: A remark in words ("simulated data", "not re-timed: interrupted"); often empty.
@@ -46,6 +87,7 @@ class Model:
     sealed: Mapping[str, Interval]
     costs: Mapping[str, float]
     artefact: str | None = None
+    files: tuple[File, ...] = ()
     verified: Mapping[str, float] | None = None
     config: Mapping[str, Any] | None = None
     note: str = ""
@@ -146,6 +188,8 @@ class Results:
         units: Metric name to its unit, for those that have one.
         examples: Pictures of validation samples; empty where they were not asked for.
         drawn: The problem's own figure; None where no model was chosen.
+        timed_on: What latencies are of: processor, target and runtime.
+        metadata: What every file says of itself: inputs, target, outputs, digest of the data.
     """
 
     task: str
@@ -169,6 +213,8 @@ class Results:
     units: Mapping[str, str] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     drawn: Drawn | None = None
+    timed_on: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sign(self) -> int:
@@ -232,6 +278,7 @@ class Results:
                     part: {k: Interval(**v) for k, v in m[part].items()}
                     for part in ("validation", "sealed")
                 }
+                | {"files": tuple(File.of(raw) for raw in m["files"])}
             )
             for m in raw.pop("models")
         )

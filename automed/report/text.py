@@ -83,6 +83,22 @@ def interval_text(interval: "Interval | None") -> str:
     return f"{value} [{low}, {high}]"
 
 
+def change_text(interval: "Interval | None") -> str:
+    """A difference of scores with its interval: +0.003 [-0.001, +0.007]."""
+    if interval is None:
+        return NOTHING
+    value, low, high = score_texts(interval.value, interval.low, interval.high, signed=True)
+    return f"{value} [{low}, {high}]"
+
+
+def targets(model: "Model") -> str:
+    """What a model's files are for: onnx, onnx int8, openvino."""
+    kept = (f for f in model.files if not f.rejected)
+    return ", ".join(
+        f.target if f.precision == "fp32" else f"{f.target} {f.precision}" for f in kept
+    )
+
+
 def milliseconds(value: float | None) -> str:
     """A latency with its unit."""
     return NOTHING if value is None else f"{significant(value)} ms"
@@ -125,9 +141,7 @@ def compare(results: "Results", model: "Model", baseline: "Model") -> tuple[str,
     score, label = results.score, metric_title(results, results.score, unit=False)
     for c in results.comparisons:
         if (c.model, c.baseline) == (model.name, baseline.name):
-            d = c.difference
-            value, low, high = score_texts(d.value, d.low, d.high, signed=True)
-            return _speed(c.speedup), f"{value} [{low}, {high}] {label}, sealed test"
+            return _speed(c.speedup), f"{change_text(c.difference)} {label}, sealed test"
     mine, theirs = model.costs.get("latency_ms"), baseline.costs.get("latency_ms")
     speed = _speed(theirs / mine) if mine and theirs else NOTHING
     for where, ours, other in (

@@ -1,5 +1,6 @@
 """automed's own: costs are known, scores are learnt; pauses what promises the front little."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from automed.front import num_beating
 from automed.space import Joint, Point, Value
 from automed.strategies.random_search import drawn, drawn_point
 from automed.strategies.stopping import value_at
-from automed.task import COSTS, Direction
+from automed.task import Direction, is_cost
 from automed.trial import Outcome, Trial
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def make(
     """See `Maker.make`."""
     from automed.strategies.surrogate import Surrogate
 
-    scores = [name for name in objectives if name not in COSTS]
+    scores = [name for name in objectives if not is_cost(name)]
     if len(scores) != 1:
         raise StrategyError(
             f"pareto weighs one score against costs, not {' and '.join(scores)}; take optuna:tpe"
@@ -67,7 +68,8 @@ class Known:
         point: Its values, those of other families among them.
         number: Of the first trial that asked for it.
         row: It in numbers (F,), see `Encoding`.
-        costs: Logarithms of the objectives that are costs (C,), once it has been lowered.
+        costs: Logarithms of the objectives that are costs (C,), once it has been lowered; NaN
+            where a target refused it.
         limits: Logarithms of what share of each limit it takes, once it has been lowered.
         losses: The score at each rung it has reached, smaller better.
         asked: The rung it is on its way to; None if it is with no worker.
@@ -82,6 +84,11 @@ class Known:
     losses: list[float] = field(default_factory=list)
     asked: int | None = None
     over: bool = False
+
+    @property
+    def runs(self) -> bool:
+        """It has been lowered, and the first target takes it."""
+        return self.costs is not None and bool(np.isfinite(self.costs).all())
 
 
 class Pareto:
@@ -115,8 +122,8 @@ class Pareto:
     ) -> None:
         self._surrogate, self._space, self._rungs, self._seed = surrogate, space, rungs, seed
         self._next = first
-        self._costs = [name for name in objectives if name in COSTS]
-        self._score = next(name for name in objectives if name not in COSTS)
+        self._costs = [name for name in objectives if is_cost(name)]
+        self._score = next(name for name in objectives if not is_cost(name))
         self._direction = objectives[self._score]
         self._sign = -1.0 if self._direction == "maximize" else 1.0
         self._known: dict[Key, Known] = {}
@@ -149,7 +156,8 @@ class Pareto:
         known = self._at(trial.point, trial.number)
         known.asked = None
         if outcome.costs:
-            known.costs = np.log([max(outcome.costs[n], 1e-12) for n in self._costs])
+            costs = [outcome.costs.get(n, math.nan) for n in self._costs]
+            known.costs = np.log(np.maximum(costs, 1e-12))
             known.limits = {n: float(np.log1p(v)) for n, v in outcome.violations.items()}
         if outcome.failure is not None or not outcome.feasible:
             known.over = True
@@ -274,7 +282,9 @@ class Pareto:
         """Costs (L, C), logarithms: evenly up to the limit, or beyond whatever is to be had."""
         if not self._costs:
             return np.zeros((1, 0))
-        lowered = [(k.costs, k.limits) for k in self._known.values() if k.costs is not None]
+        lowered = [
+            (k.costs, k.limits) for k in self._known.values() if k.costs is not None and k.runs
+        ]
         highest = np.max([self._surrogate.dearest, *(c for c, _ in lowered)], 0) + BEYOND
         costs, limits = lowered[0]
         for place, name in enumerate(self._costs):
@@ -292,7 +302,7 @@ class Pareto:
         """Whatever was told since; whether that is enough to believe anything."""
         lowered = [k for k in self._known.values() if k.costs is not None]
         state = len(lowered), sum(len(k.losses) for k in lowered)
-        if lowered and state != self._learnt:
+        if state != self._learnt and any(k.runs for k in lowered):
             self._learnt = state
             lowered.sort(key=lambda k: k.number)
             self._surrogate.learn(*self._arrays(lowered), [k.limits for k in lowered])

@@ -31,6 +31,8 @@ MOST = 400
 """Observations that anything is learnt from; what is asked shall not wait for more of them."""
 SOUGHT = 250
 """Observations that a kernel's lengths are sought from, at most."""
+TAKEN = -math.log(2.0)
+"""The logarithm of the share of a target's limit that an architecture takes which runs there."""
 ANYONE = 200
 """Random architectures whose median is the corner of the hypervolume."""
 PRIOR = ConstantKernel(1.0, (0.1, 10.0)) * Matern(2.5, (0.5, 20.0), nu=2.5) + WhiteKernel(
@@ -100,18 +102,20 @@ class Surrogate:
 
         Args:
             rows_NF: Architectures, in an order that does not change as more become known.
-            costs_NC: Logarithms of their costs.
+            costs_NC: Logarithms of their costs, NaN where a target refused one.
             losses_NR: Losses by rung, NaN where there is none.
-            limits: Logarithm of the share that each takes of every limit.
+            limits: Logarithm of the share that each takes of every limit; of a target that takes
+                one nothing is said.
         """
-        first = costs_NC[:ENOUGH]  # a scale that stays, for the kernels that were sought on it
+        lowered = np.isfinite(costs_NC).all(1)
+        first = costs_NC[lowered][:ENOUGH]  # a scale that stays, for the kernels sought on it
         self._middle, self._spread = first.mean(0), first.std(0) + 1e-9
         if not self._costs:
             self._costs = [Process() for _ in costs_NC.T]
         for process, costs in zip(self._costs, costs_NC.T, strict=True):
-            process.fit(rows_NF, costs)
+            process.fit(rows_NF[lowered], costs[lowered])
         for name in {n for taken in limits for n, share in taken.items() if share > 0}:
-            held = np.array([taken[name] for taken in limits])
+            held = np.array([taken.get(name, TAKEN) for taken in limits])
             self._limits.setdefault(name, Process(telling=np.abs)).fit(rows_NF, held)
         tried = np.isfinite(losses_NR).any(1)
         hints = self._hints(rows_NF[tried])

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from automed import registry
-from automed.evaluate import deployed
 from automed.exporters import onnx_file
 from automed.exporters.deployed import Deployed
+from automed.lowering import deployed
 from automed.measure import latency
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 

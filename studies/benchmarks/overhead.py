@@ -347,6 +347,7 @@ def study(folder: Path, number: int) -> list[dict[str, Any]]:
         record.baselines(),
         lambda t: saved({"kept": network_of(t, parts.train.sample, 0).state_dict()}),
         folder,
+        max_drop=None,
         complete=True,
         examples=True,
         facts=[],

@@ -13,11 +13,12 @@ from plotly.offline import get_plotlyjs
 
 from automed import api, registry
 from automed.errors import SpaceError, UnknownNameError
-from automed.evaluate import memo_key
+from automed.lowering import memo_key
 from automed.record import Record
 from automed.session import known_latencies
 from automed.strategies.yardstick import numbers_at_random
 from automed.task import Budget
+from automed.timing import places
 from automed.trial import BASELINE, Outcome, Trial
 
 NODULE3D = (
@@ -149,7 +150,12 @@ def test_who_watches_gets_every_trial(run, looked_on):
 def test_a_trial_is_known_again_by_its_own_latency(tmp_path):
     """Trials that differ in dropout have one graph, and perhaps that of a baseline."""
     space = registry.space(("vgg",), "classification")
-    record = Record.create(tmp_path, "t", {"auc": "maximize", "latency_ms": "minimize"}, {})
+    record = Record.create(
+        tmp_path,
+        "t",
+        {"auc": "maximize", "latency_ms": "minimize"},
+        {"plan": {"targets": ["onnx"], "devices": ["host"]}},
+    )
     for number, dropout in enumerate((0.0, 0.2)):
         point = {"family": "vgg", **registry.family("vgg")(dropout=dropout).config()}
         trial = Trial(number, "vgg", point, 0, name=f"vgg-{number:03d}")
@@ -157,10 +163,11 @@ def test_a_trial_is_known_again_by_its_own_latency(tmp_path):
     baseline = Trial(0, "vgg", {}, 0, BASELINE, "cnn5")
     record.write(baseline, Outcome(costs={"latency_ms": 9.0}, graph="g"), space)
     known = known_latencies(tmp_path)
-    told = {name: known[memo_key("g", "onnx", name)]["latency_ms"] for name in ("vgg-000", "cnn5")}
+    (place,) = places(("onnx",), ("host",))
+    told = {name: known[memo_key("g", place, name)]["latency_ms"] for name in ("vgg-000", "cnn5")}
     assert told == {"vgg-000": 1.0, "cnn5": 9.0}
-    assert known[memo_key("g", "onnx", "vgg-001")] == {"latency_ms": 2.0}
-    assert known[memo_key("g", "onnx")] == {"latency_ms": 2.0}, "a strategy is told of trials only"
+    assert known[memo_key("g", place, "vgg-001")] == {"latency_ms": 2.0}
+    assert known[memo_key("g", place)] == {"latency_ms": 2.0}, "a strategy is told of trials only"
 
 
 @pytest.fixture(scope="module")

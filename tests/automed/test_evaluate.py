@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from automed import data, registry
-from automed.evaluate import Evaluate, Job, _opened, _shared, _tensors, memo_key, network_of
+from automed.evaluate import Evaluate, Job, _opened, _shared, _tensors, network_of
+from automed.lowering import memo_key
 from automed.task import COSTS
 from automed.training.recipes import kept_weights
 from automed.trial import BASELINE, Trial
@@ -20,6 +21,7 @@ TASK = registry.task("lung-ct").changed(
     limits={}, budget={"trials": 4, "epochs": 3}, training={"batch": 32, "patience": 1}
 )
 JOB = Job(task=TASK, data=PHANTOM)
+(PLACE,) = JOB.places
 POINT = registry.family("vgg")(width=4, stages=2, stem="stride2", dropout=0.2).config()
 
 
@@ -40,7 +42,7 @@ def lowered():
 def job(lowered):
     """A job that knows the latency of the trials here, so that it times nothing."""
     known = {k: v for k, v in lowered.costs.items() if k.startswith("latency")}
-    return replace(JOB, latencies={memo_key(lowered.graph, JOB.exporter): known})
+    return replace(JOB, latencies={memo_key(lowered.graph, PLACE): known})
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_same_trial_gives_the_same_outcome_in_another_process(trained, job, tmp_
 def test_paused_outcome_continues(trained, job):
     paused = evaluate(trial(1), job)
     assert (paused.state, paused.epochs) == ("paused", 1)
-    nothing = Job(task=TASK, data=PHANTOM, exporter="there is none")  # lowered once, not again
+    nothing = Job(task=TASK, data=PHANTOM, targets=("there is none",))  # lowered once, not again
     finished = evaluate(trial(3, previous=paused), nothing)
     assert finished.seconds["train"] > paused.seconds["train"]
     alike(finished, trained)
@@ -156,13 +158,13 @@ def test_baseline_is_free_of_limits_and_ranges(job):
 
 def test_known_latency_is_taken_as_it_is(lowered):
     made_up = {"latency_ms": 123.5, "latency_p95_ms": 130.25, "latency_relative": 7.75}
-    known = replace(JOB, latencies={memo_key(lowered.graph, "onnx"): made_up})
+    known = replace(JOB, latencies={memo_key(lowered.graph, PLACE): made_up})
     costs = evaluate(trial(0), known).costs
     assert {name: costs[name] for name in made_up} == made_up
     assert {n: v for n, v in costs.items() if n not in made_up} == {
         n: v for n, v in lowered.costs.items() if n not in made_up
     }
-    elsewhere = memo_key(lowered.graph, "onnx").replace("onnxruntime", "another runtime")
+    elsewhere = memo_key(lowered.graph, PLACE).replace("onnxruntime", "another runtime")
     unknown = replace(JOB, latencies={elsewhere: made_up})
     assert evaluate(trial(0), unknown).costs["latency_ms"] != 123.5
 
@@ -171,8 +173,8 @@ def test_a_trial_has_its_own_latency_before_that_of_its_graph(lowered):
     own = {"latency_ms": 1.5, "latency_p95_ms": 1.6, "latency_relative": 7.0}
     other = {"latency_ms": 2.5, "latency_p95_ms": 2.6, "latency_relative": 8.0}
     latencies = {
-        memo_key(lowered.graph, "onnx", "vgg-000"): own,
-        memo_key(lowered.graph, "onnx"): other,
+        memo_key(lowered.graph, PLACE, "vgg-000"): own,
+        memo_key(lowered.graph, PLACE): other,
     }
     known = replace(JOB, latencies=latencies)
     for name, wanted in (("vgg-000", own), ("vgg-001", other), ("", other)):
@@ -181,10 +183,10 @@ def test_a_trial_has_its_own_latency_before_that_of_its_graph(lowered):
 
 
 def test_memo_key_tells_graph_target_processor_and_runtime(lowered):
-    key = memo_key(lowered.graph, "onnx")
+    key = memo_key(lowered.graph, PLACE)
     assert key.startswith(f"{lowered.graph}|onnx|")
     assert "onnxruntime" in key
-    assert memo_key("other", "onnx") != key != memo_key(lowered.graph, "other")
+    assert memo_key("other", PLACE) != key != memo_key(lowered.graph, PLACE, "vgg-000")
 
 
 # What can go wrong.
@@ -249,7 +251,7 @@ def broken(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "exports_not"])
 def test_what_breaks_is_a_failed_outcome(broken, name):
     outcome = evaluate(trial(2, family=name, point={"width": 1}))
     assert (outcome.state, outcome.settled) == ("failed", True)
@@ -259,6 +261,16 @@ def test_what_breaks_is_a_failed_outcome(broken, name):
     assert [text for text in telltale if text in outcome.failure] == []
     assert "\n" not in outcome.failure
     assert len(outcome.failure) < 400
+
+
+def test_what_a_target_cannot_run_is_infeasible_and_costs_no_training(broken):
+    outcome = evaluate(trial(2, family="exports_not", point={"width": 1}))
+    assert (outcome.state, outcome.settled) == ("infeasible", True)
+    assert outcome.violations == {"runs on onnx": 1.0}
+    assert "Python number" in outcome.refusals["onnx"]
+    assert str(broken) not in outcome.refusals["onnx"]
+    assert outcome.costs.keys() == {"params", "macs"}
+    assert (dict(outcome.scores), outcome.trainings(2)) == ({}, 0)
 
 
 def test_a_worker_goes_on_after_a_failure(broken, job, trained):

@@ -101,35 +101,41 @@ def finalist(name, origin=SEARCH, **costs):
         trial=None,
         family="it",
         config=None,
-        artefact=b"",
-        runner=None,
-        validation=np.zeros((1, 2), np.float32),
-        max_difference=None,
+        files=(),
         costs=costs,
     )
 
 
 def test_final_front_goes_from_fast_to_accurate():
     given = [finalist(n) for n in "abcd"] + [finalist("base", BASELINE)]
-    scores = {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.95, "base": 0.99}
-    latencies = {"a": 2.0, "b": 1.0, "c": 1.5, "d": 5.0, "base": 0.1}
-    kept = final_front(given, scores, latencies, OBJECTIVES, "auc")
+    rows = {
+        "a": (0.9, 2.0),
+        "b": (0.8, 1.0),
+        "c": (0.7, 1.5),
+        "d": (0.95, 5.0),
+        "base": (0.99, 0.1),
+    }
+    values = {name: {"auc": auc, "latency_ms": ms} for name, (auc, ms) in rows.items()}
+    kept = final_front(given, values, OBJECTIVES)
     assert [f.name for f in kept] == ["b", "a", "d"]
 
 
 def test_final_front_follows_its_objectives():
     given = [finalist("a", params=10), finalist("b", params=5), finalist("c", params=7)]
-    scores, latencies = {"a": 0.9, "b": 0.9, "c": 0.95}, {"a": 1.0, "b": 2.0, "c": 3.0}
+    rows = {"a": (0.9, 1.0), "b": (0.9, 2.0), "c": (0.95, 3.0)}
+    values = {
+        f.name: {**f.costs, "auc": rows[f.name][0], "latency_ms": rows[f.name][1]} for f in given
+    }
     by_params = {"auc": "maximize", "params": "minimize"}
-    kept = final_front(given, scores, latencies, by_params, "auc")
-    assert [f.name for f in kept] == ["b", "c"]
+    assert [f.name for f in final_front(given, values, by_params)] == ["b", "c"]
     every = {**OBJECTIVES, "params": "minimize"}
-    kept = final_front(given, scores, latencies, every, "auc")
+    kept = final_front(given, values, every)
     assert [f.name for f in kept] == ["a", "b", "c"]
 
 
 def test_final_front_of_baselines_alone_is_empty():
-    assert final_front([finalist("x", BASELINE)], {"x": 1.0}, {"x": 1.0}, OBJECTIVES, "auc") == []
+    values = {"x": {"auc": 1.0, "latency_ms": 1.0}}
+    assert final_front([finalist("x", BASELINE)], values, OBJECTIVES) == []
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +168,8 @@ def test_exported_models_are_verified_and_scored_as_in_training(finalists, train
     _trial, outcome = trained
     network, *rest = finalists
     assert (network.name, network.trial, network.origin) == ("vgg-007", 7, SEARCH)
-    assert network.max_difference <= MAX_DIFFERENCE
-    assert network.costs["size_bytes"] == len(network.artefact)
+    (file,) = network.files
+    assert file.max_difference <= MAX_DIFFERENCE
     problem = registry.part("problem", "classification").PROBLEM
     auc = problem.scores(network.validation, parts.val.truth)["auc"][0]
     assert auc == pytest.approx(outcome.scores["auc"], abs=0.01)
@@ -173,18 +179,19 @@ def test_exported_models_are_verified_and_scored_as_in_training(finalists, train
 
 
 def test_finalists_are_timed_together(finalists):
-    latencies, reference_ms = timed(JOB, finalists)
-    assert list(latencies) == [f.name for f in finalists]
-    assert reference_ms > 0
-    for known in latencies.values():
-        assert known.median_ms == pytest.approx(known.relative * reference_ms)
+    timings = timed(JOB, finalists)[""]
+    assert list(timings.costs) == [f.name for f in finalists]
+    assert timings.reference_ms > 0
+    for known in timings.costs.values():
+        scaled = known["latency_relative"] * timings.reference_ms
+        assert known["latency_ms"] == pytest.approx(scaled)
 
 
 def test_one_graph_has_one_latency(finalists):
     network = finalists[0]
     again = replace(network, name="again")
-    latencies, _ = timed(JOB, [again, *finalists])
-    assert latencies["again"] == latencies[network.name]
+    costs = timed(JOB, [again, *finalists])[""].costs
+    assert costs["again"] == costs[network.name]
 
 
 def test_trained_network_is_ready_to_infer(trained, parts):

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from automed.artefacts import Artefact
 from automed.data.dataset import Dataset
 from automed.data.splits import Sealed
 from automed.finalists import Finalist
 from automed.judge import Judge
-from automed.measure.latency import Latency
 from automed.problems.classification import PROBLEM
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 from automed.trial import BASELINE, SEARCH
@@ -49,10 +49,15 @@ def finalist(name, wrong, origin=SEARCH):
         trial=0,
         family="vgg",
         config={},
-        artefact=b"",
-        runner=Told(answers),
-        validation=answers,
-        max_difference=0.0,
+        files=(
+            Artefact(
+                target="onnx",
+                content=b"",
+                runner=Told(answers),
+                validation=answers,
+                max_difference=0.0,
+            ),
+        ),
         costs={},
     )
 
@@ -93,11 +98,11 @@ def test_a_model_alone_is_not_worse_than_itself(finalists):
 def test_sealed_scores_come_with_the_opening(finalists):
     base = finalist("plain", 0.2, BASELINE)
     judge = Judge(PROBLEM, "auc", 0, part(), [*finalists, base])
-    known = Latency(median_ms=1.0, p95_ms=2.0, relative=0.5, num_calls=9)
-    assert judge.comparisons((judge.model(base, known, None),)) == ()
-    assert not judge.model(base, known, None).sealed
+    known = {"latency_ms": 1.0}
+    assert judge.comparisons((judge.model(base, known),)) == ()
+    assert not judge.model(base, known).sealed
     judge.open(Sealed(part()), [*finalists, base])
-    models = tuple(judge.model(f, known, None) for f in [*finalists, base])
+    models = tuple(judge.model(f, known) for f in [*finalists, base])
     pairs = judge.comparisons(models)
     assert [(c.model, c.baseline) for c in pairs] == [(f.name, "plain") for f in finalists]
     for c in pairs:

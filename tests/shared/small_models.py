@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from automed import registry
-from automed.evaluate import deployed
+from automed.lowering import deployed
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 
 HU = (-1000.0, 400.0)

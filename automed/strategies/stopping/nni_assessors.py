@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from automed.errors import StrategyError
-from automed.task import COSTS, Direction
+from automed.task import Direction, is_cost
 from automed.trial import Outcome, Trial
 
 STAGES = 4
@@ -46,7 +46,7 @@ class NniRule:
     """One assessor, told the curve of the score at every stage."""
 
     def __init__(self, algorithm: str, objectives: Mapping[str, Direction], *, epochs: int) -> None:
-        self._score = next(name for name in objectives if name not in COSTS)
+        self._score = next(name for name in objectives if not is_cost(name))
         mode = objectives[self._score]
         if algorithm == "curvefitting" and mode == "minimize":
             raise StrategyError(

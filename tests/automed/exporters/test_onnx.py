@@ -14,9 +14,10 @@ import torch
 
 from automed import conclude, data, registry
 from automed.errors import DataError, ExportError
-from automed.evaluate import Job, deployed
+from automed.evaluate import Job
 from automed.exporters import MAX_DIFFERENCE, outputs, verify
 from automed.exporters.onnx_runtime import Model
+from automed.lowering import deployed
 from automed.predict import predict
 from automed.sample import InputSpec, SampleSpec, TargetSpec
 
@@ -213,6 +214,7 @@ bare = [session.run(None, {"image": i[None].astype(np.float32)})[0][0].tolist() 
 assert "automed" not in sys.modules and "onnx" not in sys.modules
 from pathlib import Path
 from automed.exporters.onnx_runtime import Model
+from automed.lowering import deployed
 from automed.predict import predict
 given = [dict(predict(Model(Path("alone.onnx")), [i]).values) for i in images]
 assert "torch" not in sys.modules, "torch was imported"

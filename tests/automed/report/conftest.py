@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from automed.report import page
-from automed.report.results import Comparison, Drawn, Example, Interval, Model, Results
+from automed.report.results import Comparison, Drawn, Example, File, Interval, Model, Results
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJ"
@@ -66,6 +66,7 @@ def trial_of(number: int, family: str, rng: random.Random) -> dict[str, Any]:
         "scores": {},
         "costs": costs,
         "violations": {"latency_ms": latency / 6 - 1},
+        "refusals": {},
         "failure": None,
         "epochs": 0,
         "curve": [],
@@ -76,6 +77,9 @@ def trial_of(number: int, family: str, rng: random.Random) -> dict[str, Any]:
         return trial | {"state": "failed", "failure": failure, "costs": {}, "violations": {}}
     if latency > 6:
         return trial | {"state": "infeasible"}
+    if number % 13 == 9:
+        refused = {"violations": {"runs on executorch": 1.0}, "state": "infeasible"}
+        return trial | refused | {"refusals": {"executorch": "no kernel for aten.lstm"}}
     epochs = 4 if number % 9 == 5 else 12
     gain = 0.012 * math.log(work / 200) - 0.004 * max(0.0, math.log(work / 900))
     final = min(0.958, FAMILIES[family] + gain - 0.02 + rng.gauss(0, 0.011))
@@ -148,11 +152,42 @@ def baseline_trial(number: int, name: str, rng: random.Random) -> dict[str, Any]
             "macs": macs,
         },
         "violations": {},
+        "refusals": {},
         "failure": None,
         "epochs": 12 if trained else 0,
         "curve": curve if trained else [],
         "seconds": {"train": rng.uniform(3, 70)},
     }
+
+
+def files_of(name: str, path: str, score: Interval) -> tuple[File, ...]:
+    """A model for two targets, in int8 on one of them."""
+    costs = {"size_bytes": 400_000.0, "latency_ms": 0.31, "latency_p95_ms": 0.4}
+    full = File(
+        target="onnx",
+        precision="fp32",
+        path=path,
+        costs=costs,
+        max_difference=3e-7,
+        validation=score,
+        sealed=score,
+    )
+    lower = Interval(-0.004, -0.006, -0.001)
+    return (
+        full,
+        replace(full, target="openvino", path=f"models/{name}.openvino.zip"),
+        replace(
+            full,
+            precision="int8",
+            how="per channel, 2 of 12 layers in fp32",
+            path=f"models/{name}.int8.onnx",
+            max_difference=None,
+            costs=costs | {"speedup": 1.9},
+            change=lower,
+            sealed_change=lower,
+        ),
+        File(target="openvino", precision="int8", rejected="slower: 0.42 ms against 0.31 ms"),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -168,6 +203,12 @@ def results() -> Results:
         if not front or trial["scores"]["auc"] > front[-1]["scores"]["auc"]:
             front.append(trial)
     models = [model_of(t, rng) for t in (*front, *baselines)]
+    models = [
+        m
+        if m.artefact is None
+        else replace(m, files=files_of(m.name, m.artefact, m.validation["auc"]))
+        for m in models
+    ]
     chosen = models[3].name
     sealed = models[3].sealed["auc"].value
     return Results(
@@ -224,6 +265,7 @@ def results() -> Results:
                 for name, power in [(chosen, 0.15), *((m.name, 0.3) for m in models[6:])]
             },
         ),
+        timed_on="host CPU, onnx in onnxruntime 1.31.1, 1 thread, batch 1",
         examples=tuple(
             Example(title=title, caption=f"nodule; the model says background, 0.{n}", png=PIXEL)
             for n, title in enumerate(("Most wrong", "Least sure", "Most sure"), start=7)
@@ -260,7 +302,16 @@ def hostile(results: Results) -> Results:
         simulated=evil,
         reason=evil,
         models=tuple(
-            replace(m, name=evil, family=evil, note=evil, artefact="javascript:alert(1)")
+            replace(
+                m,
+                name=evil,
+                family=evil,
+                note=evil,
+                artefact="javascript:alert(1)",
+                files=tuple(
+                    replace(f, target=evil, how=evil, rejected=f.rejected and evil) for f in m.files
+                ),
+            )
             if m.name == results.chosen
             else m
             for m in (*results.front[2:], *results.baselines[3:])

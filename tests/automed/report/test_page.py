@@ -63,7 +63,7 @@ def hostile_source(hostile: Results, tmp_path_factory: pytest.TempPathFactory) -
 def test_the_page_fetches_nothing(results: Results, source: str) -> None:
     fetched = {v for _, k, v in Reader(source).attributes if k in FETCHING}
     pictures = {f"data:image/png;base64,{e.png}" for e in results.examples}
-    assert fetched == {m.artefact for m in results.front} | pictures
+    assert fetched == {f.path for m in results.front for f in m.files if f.path} | pictures
     own = source.replace(get_plotlyjs(), "")
     assert not re.search(r"url\(|@import|\bfetch\(|XMLHttpRequest", own)
 
