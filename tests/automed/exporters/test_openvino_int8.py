@@ -11,8 +11,8 @@ import torch
 from small_models import TASK, TELLTALES, model, sample, scans
 
 from automed import registry
-from automed.evaluate import deployed
 from automed.exporters import archive, openvino_file, openvino_int8, outputs
+from automed.lowering import deployed
 from automed.sample import InputSpec
 
 FACTS = {"task": "lung-ct"}
