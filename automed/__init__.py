@@ -1,6 +1,9 @@
 """Architecture search for medical images, from scans to a small, verified edge model."""
 
+import os
 from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime reports to its makers else
 
 __version__ = "0.1.0"
 __all__ = ["search"]

@@ -40,7 +40,7 @@ _FORMATS = {  # of what problems return first, as MONAI's specification of bundl
     "segmentation": ("image", "classes"),
     "detection": ("tuples", "points"),
     "reconstruction": ("image", "magnitude"),
-    "anomaly": ("image", "magnitude"),
+    "anomaly": ("tuples", "raw"),
     "registration": ("image", "raw"),
 }
 _INFERENCE = {
@@ -78,9 +78,9 @@ class First(torch.nn.Module):
         self.model = model
 
     def forward(self, *raw: torch.Tensor) -> torch.Tensor:
-        """The first output (1, C, *size) for the inputs in order."""
+        """The first output (1, C, *size) for the inputs in order; a score is one channel."""
         first: torch.Tensor = self.model(*raw)[0]
-        return first
+        return first if first.ndim > 1 else first[:, None]
 
 
 def export(model: "Deployed", inputs: Sequence[InputSpec], metadata: Mapping[str, str]) -> bytes:

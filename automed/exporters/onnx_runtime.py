@@ -1,15 +1,12 @@
 """A shipped ONNX model as its user meets it: onnxruntime and NumPy, no PyTorch."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it reports to its makers once imported
 import onnxruntime as ort
 from numpy.typing import NDArray
 

@@ -1,11 +1,15 @@
 """OpenVINO's models in 8-bit integers, made by NNCF from samples of the training part."""
 
+import copy
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from automed.errors import ExportError
 from automed.exporters import Attempt, onnx_file
@@ -38,6 +42,8 @@ _LAYERS = (
     "GroupConvolution",
     "ConvolutionBackpropData",
     "GroupConvolutionBackpropData",
+    "GRUSequence",
+    "LSTMSequence",
     "MatMul",
 )
 _JUDGED = 8
@@ -58,7 +64,7 @@ def attempts(
         metadata: Kept in every artefact.
         samples: Raw values (N, C, *size) of each input, of which the ranges are taken.
     """
-    content = onnx_file.export(model, inputs, {})
+    content = onnx_file.export(with_folded_norms(model), inputs, {})
     rows = [[x[i : i + 1].astype(np.float32) for x in samples] for i in range(len(samples[0]))]
 
     def attempt(how: str, ignored: Sequence[str] = (), **choices: Any) -> Attempt:
@@ -79,6 +85,20 @@ def attempts(
         yield attempt(how, layers[:number])
 
 
+def with_folded_norms(model: "Deployed") -> "Deployed":
+    """A copy in which batch norms that follow a linear layer are part of it.
+
+    OpenVINO 2026.4 computes wrong values where an 8-bit product of matrices is scaled by channel
+    and rounded again; after convolutions such norms are folded when ONNX is made.
+    """
+    model = copy.deepcopy(model).cpu().eval()
+    for block in [m for m in model.modules() if isinstance(m, nn.Sequential)]:
+        for i, (layer, norm) in enumerate(itertools.pairwise(list(block))):
+            if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                block[i], block[i + 1] = fuse_linear_bn_eval(layer, norm), nn.Identity()
+    return model
+
+
 def quantized(
     graph: ov.Model,
     rows: Sequence[Sequence[NDArray[np.float32]]],
@@ -87,6 +107,9 @@ def quantized(
 ) -> ov.Model:
     """A graph whose layers compute in 8-bit integers, save those ignored by name.
 
+    What is done to raw values before they reach a layer stays in fp32 too: a table is normalised
+    there, and its columns have no common scale.
+
     Args:
         graph: In fp32; it may be changed.
         rows: Inputs (1, C, *size) of samples.
@@ -94,16 +117,18 @@ def quantized(
         choices: Of NNCF's `AdvancedQuantizationParameters`.
     """
     with onnx_file.quiet():
-        return nncf.quantize(
+        rounded = nncf.quantize(
             graph,
             nncf.Dataset(rows),
             subset_size=len(rows),
             fast_bias_correction=False,  # the fast one made networks worse
             ignored_scope=nncf.IgnoredScope(
-                names=list(ignored), patterns=[f"{_OUTSIDE}.*"], validate=False
+                names=[*ignored, *_on_raw_values(graph)], patterns=[f"{_OUTSIDE}.*"], validate=False
             ),
             advanced_parameters=AdvancedQuantizationParameters(**choices),
         )
+    del rounded.rt_info["nncf"]  # names of steps, which count on from model to model
+    return rounded
 
 
 def by_harm(content: bytes, rows: Sequence[Sequence[NDArray[np.float32]]]) -> list[str]:
@@ -137,6 +162,23 @@ def by_harm(content: bytes, rows: Sequence[Sequence[NDArray[np.float32]]]) -> li
         for operand, source in zip(layer.inputs(), given, strict=True):
             operand.replace_source_output(source)
     return sorted(error, key=error.__getitem__)
+
+
+def _on_raw_values(graph: ov.Model) -> list[str]:
+    """Names of the steps that an input reaches without passing through a layer."""
+    reached: dict[str, None] = {}
+    waiting = _consumers(graph.get_parameters())
+    while waiting:
+        step = waiting.pop()
+        name = step.get_friendly_name()
+        if step.get_type_name() not in _LAYERS and name not in reached:
+            reached[name] = None
+            waiting += _consumers([step])
+    return list(reached)
+
+
+def _consumers(steps: Sequence[Any]) -> list[Any]:
+    return [to.get_node() for s in steps for y in s.outputs() for to in y.get_target_inputs()]
 
 
 def _unrounded(source: Any) -> Any:

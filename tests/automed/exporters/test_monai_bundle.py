@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from automed import registry
 from automed.errors import ExportError
 from automed.exporters import archive, monai_bundle
 from automed.exporters.deployed import Deployed
+from automed.sample import TargetSpec
 
 FACTS = {
     "name": "resnet-007",
@@ -117,8 +119,20 @@ def segmenter(*size):
     return Deployed(registry.family("unet")(width=4).build(given), given, problem)
 
 
+def detector_of_anomalies(*size):
+    given = replace(sample(*size), targets=(TargetSpec(name="target", kind="image"),))
+    problem = registry.part("problem", "anomaly").PROBLEM
+    return Deployed(registry.family("autoencoder")(width=4).build(given), given, problem)
+
+
 @pytest.mark.parametrize(
-    ("network", "size"), [(model, (24, 24)), (model, (16, 16, 16)), (segmenter, (24, 24))]
+    ("network", "size"),
+    [
+        (model, (24, 24)),
+        (model, (16, 16, 16)),
+        (segmenter, (24, 24)),
+        (detector_of_anomalies, (24, 24)),
+    ],
 )
 def test_monai_verifies_the_network_by_its_configs_alone(network, size, tmp_path):
     artefact = monai_bundle.export(network(*size), sample(*size).inputs, {})

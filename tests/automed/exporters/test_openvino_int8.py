@@ -3,12 +3,17 @@
 import itertools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_models import TELLTALES, model, sample, scans
+import torch
+from small_models import TASK, TELLTALES, model, sample, scans
 
+from automed import registry
 from automed.exporters import archive, openvino_file, openvino_int8, outputs
+from automed.lowering import deployed
+from automed.sample import InputSpec
 
 FACTS = {"task": "lung-ct"}
 INPUTS = sample(24, 24).inputs
@@ -67,6 +72,29 @@ def test_windowing_and_activation_stay_in_fp32(made):
     np.testing.assert_allclose(runner(image).sum(), 1.0, atol=1e-6)
     assert runner.outputs(image)["probabilities"].dtype == np.float32
     assert runner.metadata == FACTS
+
+
+def test_columns_of_a_table_are_told_apart():
+    table = InputSpec(name="table", kind="table", channels=3)
+    given = replace(sample(), inputs=(table,))
+    network = registry.family("dnn")().build(given)
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(0, 1, (256, 3)) * [1e4, 1.0, 1e-2]).astype(np.float32)
+    labels = torch.from_numpy(rows[:, 2] > 0).long()  # what only the finest column tells
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        optimiser = torch.optim.Adam(network.parameters(), 0.01)
+        for _ in range(60):
+            loss = torch.nn.functional.cross_entropy(network(torch.from_numpy(rows)), labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    model = deployed(network, TASK, given)
+    wanted = model.outputs([rows])
+    assert ((wanted[:, 1] > 0.5) == labels.numpy()).mean() > 0.9
+    first = next(openvino_int8.attempts(model, given.inputs, {}, [rows]))
+    answers = outputs(openvino_file.load(first.artefact), [rows])
+    assert np.abs(answers - wanted).mean() < 0.05
 
 
 def test_attempt_is_made_when_it_is_asked_for_and_always_alike(made, network):
