@@ -1,0 +1,277 @@
+"""Networks of volumes for runtimes that have no 3D kernels: an exact rewrite onto slices."""
+
+import operator
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from automed.exporters import slices
+
+AXES = {1: 1, 2: 0, 3: 2, 4: 3}
+"""Where an axis of a volume (1, C, D, H, W) is in its slices (D, C, H, W)."""
+ATEN = torch.ops.aten
+ALIKE = (ATEN.dropout.default, ATEN.to.dtype, ATEN.clone.default, ATEN.batch_norm.default)
+"""Operations besides the pointwise ones that do with slices what they do with volumes."""
+
+
+def sliced(model: nn.Module, given: Sequence[Tensor]) -> nn.Module:
+    """A network that computes what another does, for inputs of these shapes and one sample.
+
+    Between 3D layers a volume is held as its slices (D, C, H, W), so that depth is a batch and no
+    axis is moved from one layer to the next.
+
+    Args:
+        model: Any network in evaluation mode; it is left as it is.
+        given: An example of every input, (1, ...).
+    """
+    with torch.no_grad():
+        program = torch.export.export(model, tuple(given), strict=False).module()
+    rewrite = _Rewrite(program)
+    for node in program.graph.nodes:
+        rewrite.take(node)
+    return rewrite.done()
+
+
+class _Rewrite:
+    """A new graph beside the old one; each value is there as a whole, as slices, or as both."""
+
+    def __init__(self, program: fx.GraphModule) -> None:
+        self.program, self.graph = program, fx.Graph()
+        self.whole: dict[fx.Node, fx.Node] = {}
+        self.slices: dict[fx.Node, fx.Node] = {}
+
+    def take(self, node: fx.Node) -> None:
+        """Rewrite the next node of the old graph."""
+        if node.op == "call_module" or node.target == ATEN._assert_tensor_metadata.default:
+            return  # torch.export's checks of its inputs
+        if node.target == ATEN.grid_sampler.default and _is_volume(node):
+            self.program.add_submodule(f"read_{node.name}", slices.Reading())
+            places = tuple(self.as_whole(source) for source in node.all_input_nodes)
+            self.whole[node] = self.graph.call_module(f"read_{node.name}", places)
+            return
+        made = self._in_slices(node) if node.op == "call_function" else None
+        if made is None:
+            self.whole[node] = self.graph.node_copy(node, self.as_whole)
+        elif node.target in REDUCED and not _is_volume(node):
+            shape = list(node.meta["val"].shape)
+            self.whole[node] = self._call(ATEN.reshape.default, self._united(made), shape)
+        else:
+            self.slices[node] = made
+
+    def done(self) -> nn.Module:
+        """The rewritten network."""
+        self.graph.set_codegen(self.program.graph._codegen)
+        every = fx.GraphModule(self.program, self.graph)
+        every.graph.eliminate_dead_code()
+        return fx.GraphModule(every, every.graph)  # holds what the graph names, nothing else
+
+    def as_whole(self, node: fx.Node) -> fx.Node:
+        """A value as the old graph has it."""
+        if node not in self.whole:
+            self.whole[node] = self._united(self.slices[node])
+        return self.whole[node]
+
+    def as_slices(self, node: fx.Node) -> fx.Node:
+        """A volume (1, C, D, H, W) as (D, C, H, W)."""
+        if node not in self.slices:
+            squeezed = self._call(ATEN.squeeze.dim, self.whole[node], 0)
+            self.slices[node] = self._call(ATEN.transpose.int, squeezed, 0, 1)
+        return self.slices[node]
+
+    def _in_slices(self, node: fx.Node) -> fx.Node | None:
+        """The node on slices, if its operation is one of volumes."""
+        make = LAYERS.get(node.target)
+        if make is not None and _is_volume(node.args[0]):
+            return self._layer(node, make(self, node, *node.args[1:], **node.kwargs))
+        if not any(source in self.slices for source in node.all_input_nodes):
+            return None
+        if node.target == operator.getitem:
+            return self.graph.node_copy(node, self.slices.__getitem__)
+        if torch.Tag.pointwise in getattr(node.target, "tags", ()) or node.target in ALIKE:
+            return self._pointwise(node)
+        if node.target in REDUCED:
+            return self._reduced(node, *node.args[1:], **node.kwargs)
+        if node.target not in MOVED:
+            return None
+        args = MOVED[node.target](*node.args[1:], **node.kwargs)
+        return self._call(node.target, fx.map_arg(node.args[0], self.as_slices), *args)
+
+    def _pointwise(self, node: fx.Node) -> fx.Node | None:
+        volumes = [n for n in node.all_input_nodes if _is_volume(n)]
+        others = [n for n in node.all_input_nodes if n not in volumes]
+        if any(_rank(n) > 2 for n in others):
+            return None
+        return self.graph.node_copy(
+            node, lambda n: self.as_slices(n) if n in volumes else self.as_whole(n)
+        )
+
+    def _united(self, made: fx.Node) -> fx.Node:
+        unsqueezed = self._call(ATEN.unsqueeze.default, made, 0)
+        return self._call(ATEN.transpose.int, unsqueezed, 1, 2)
+
+    def _reduced(self, node: fx.Node, axes: Sequence[int], keepdim: bool = False) -> fx.Node | None:
+        """Within slices first, then over them: that is what runtimes have a kernel for."""
+        moved = {AXES.get(axis % 5) for axis in axes}
+        if None in moved:
+            return None
+        made = self.as_slices(node.args[0])
+        for some in ([2, 3], [0], [1]) if moved >= {2, 3} else ([axis] for axis in sorted(moved)):
+            if moved.issuperset(some):
+                made = self._call(node.target, made, some, True)
+        return made
+
+    def _layer(self, node: fx.Node, layer: nn.Module) -> fx.Node:
+        name = f"sliced_{node.name}"
+        self.program.add_submodule(name, layer)
+        return self.graph.call_module(name, (self.as_slices(node.args[0]),))
+
+    def _call(self, target: Callable[..., Any], *args: Any) -> fx.Node:
+        return self.graph.call_function(target, args)
+
+    def value(self, node: fx.Node | None) -> Tensor | None:
+        """A weight of the old graph."""
+        return None if node is None else operator.attrgetter(str(node.target))(self.program)
+
+
+def _is_volume(node: Any) -> bool:
+    value = node.meta.get("val") if isinstance(node, fx.Node) else None
+    return isinstance(value, Tensor) and value.ndim == 5 and value.shape[0] == 1
+
+
+def _rank(node: fx.Node) -> int:
+    value = node.meta.get("val")
+    return value.ndim if isinstance(value, Tensor) else 0
+
+
+def _three(value: Sequence[int] | int) -> list[int]:
+    """One number an axis."""
+    numbers = [value] if isinstance(value, int) else list(value)
+    return numbers * 3 if len(numbers) == 1 else numbers
+
+
+def _convolution(
+    rewrite: _Rewrite, node: fx.Node, weight: fx.Node, bias: fx.Node | None = None,
+    stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
+) -> nn.Module:  # fmt: skip
+    return slices.Convolution(
+        rewrite.value(weight), rewrite.value(bias),
+        _three(stride), _three(padding), _three(dilation), groups,
+    )  # fmt: skip
+
+
+def _transposed(
+    rewrite: _Rewrite, node: fx.Node, weight: fx.Node, bias: fx.Node | None = None,
+    stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> nn.Module:  # fmt: skip
+    return slices.TransposedConvolution(
+        rewrite.value(weight), rewrite.value(bias),
+        _three(stride), _three(padding), _three(output_padding), groups, _three(dilation),
+    )  # fmt: skip
+
+
+def _max_pool(
+    rewrite: _Rewrite, node: fx.Node, extent: Any,
+    stride: Any = (), padding: Any = 0, dilation: Any = 1, ceil: bool = False,
+) -> nn.Module:  # fmt: skip
+    extent = _three(extent)
+    stride = _three(stride or extent)
+    return slices.Maximum(extent, stride, _three(padding), _three(dilation), ceil)
+
+
+def _average(
+    rewrite: _Rewrite, node: fx.Node, extent: Any, stride: Any = (), padding: Any = 0,
+    ceil: bool = False, counts_padding: bool = True, divisor: int | None = None,
+) -> nn.Module:  # fmt: skip
+    extent = _three(extent)
+    stride, padding = _three(stride or extent), _three(padding)
+    along = _along(
+        node, functional.avg_pool1d, extent[:1], stride[:1], padding[:1], ceil, counts_padding
+    )
+    within = partial(
+        functional.avg_pool2d,
+        kernel_size=extent[1:],
+        stride=stride[1:],
+        padding=padding[1:],
+        ceil_mode=ceil,
+        count_include_pad=counts_padding,
+        divisor_override=divisor,
+    )
+    return slices.Linear(along if divisor is None else along.sign(), within)
+
+
+def _adaptive_average(rewrite: _Rewrite, node: fx.Node, size: Sequence[int]) -> nn.Module:
+    return slices.Linear(
+        _along(node, functional.adaptive_avg_pool1d, size[0]),
+        partial(functional.adaptive_avg_pool2d, output_size=list(size[1:])),
+    )
+
+
+def _resized(line: str, plane: str) -> Callable[..., nn.Module]:
+    """Interpolation, by torch's names of its kind along one axis and two."""
+
+    def make(
+        rewrite: _Rewrite, node: fx.Node, size: Any, *given: Any, **named: Any
+    ) -> nn.Module:
+        *aligned, factors = given if given else (None,)
+        aligned = named.get("align_corners", aligned[0] if aligned else None)
+        factors = named.get("scale_factors", factors)
+
+        def resize(axes: slice, mode: str) -> Callable[[Tensor], Tensor]:
+            return partial(
+                functional.interpolate,
+                size=None if size is None else list(size[axes]),
+                scale_factor=None if factors is None else list(factors[axes]),
+                mode=mode,
+                align_corners=aligned,
+            )
+
+        along = _along(node, resize(slice(1), line))
+        return slices.Linear(along, resize(slice(1, None), plane))
+
+    return make
+
+
+def _instance_norm(
+    rewrite: _Rewrite, node: fx.Node, weight: fx.Node | None, bias: fx.Node | None,
+    mean: None, variance: None, uses_input: bool, momentum: float, eps: float, cudnn: bool,
+) -> nn.Module:  # fmt: skip
+    return slices.InstanceNorm(rewrite.value(weight), rewrite.value(bias), eps)
+
+
+def _along(node: fx.Node, operation: Callable[..., Tensor], *args: Any) -> Tensor:
+    """The matrix (D', D) of an operation that is linear along depth."""
+    depth = node.args[0].meta["val"].shape[2]
+    return operation(torch.eye(depth).unsqueeze(1), *args).squeeze(1).T
+
+
+def _padding(numbers: Sequence[int], *others: Any) -> tuple[Any, ...]:
+    """Of W, H, D, C, the last axis first, as of W, H, C, D."""
+    pairs = [tuple(numbers[n : n + 2]) for n in range(0, len(numbers), 2)]
+    w, h, d, c, *_ = [*pairs, *[(0, 0)] * 4][:4]
+    return [*w, *h, *c, *d], *others
+
+
+LAYERS: dict[Any, Callable[..., nn.Module]] = {
+    ATEN.conv3d.default: _convolution,
+    ATEN.conv_transpose3d.input: _transposed,
+    ATEN.max_pool3d.default: _max_pool,
+    ATEN.avg_pool3d.default: _average,
+    ATEN.adaptive_avg_pool3d.default: _adaptive_average,
+    ATEN.upsample_nearest3d.vec: _resized("nearest", "nearest"),
+    ATEN._upsample_nearest_exact3d.vec: _resized("nearest-exact", "nearest-exact"),
+    ATEN.upsample_trilinear3d.vec: _resized("linear", "bilinear"),
+    ATEN.instance_norm.default: _instance_norm,
+}
+MOVED: dict[Any, Callable[..., tuple[Any, ...]]] = {
+    ATEN.cat.default: lambda axis=0: (AXES[axis % 5],),
+    ATEN.narrow.default: lambda axis, *args: (AXES[axis % 5], *args),
+    ATEN.slice.Tensor: lambda axis=0, *args: (AXES[axis % 5], *args),
+    ATEN.split_with_sizes.default: lambda sizes, axis=0: (sizes, AXES[axis % 5]),
+    ATEN.pad.default: _padding,
+}
+"""Operations that name axes, with their arguments behind the first as those of slices."""
+REDUCED = (ATEN.mean.dim, ATEN.amax.default)
