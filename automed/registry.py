@@ -34,7 +34,10 @@ ROWS: dict[str, dict[str, str]] = {
         "local": "automed.executors.local",
         "ray": "automed.executors.ray_actors",
     },
-    "exporter": {"onnx": "automed.exporters.onnx_file"},
+    "exporter": {
+        "onnx": "automed.exporters.onnx_file",
+        "executorch": "automed.exporters.executorch_file",
+    },
     "problem": {
         "classification": "automed.problems.classification",
         "multilabel": "automed.problems.multilabel",

@@ -57,8 +57,7 @@ class _Rewrite:
         if made is None:
             self.whole[node] = self.graph.node_copy(node, self.as_whole)
         elif node.target in REDUCED and not _is_volume(node):
-            shape = list(node.meta["val"].shape)
-            self.whole[node] = self._call(ATEN.reshape.default, self._united(made), shape)
+            self.whole[node] = self._united(made, node)
         else:
             self.slices[node] = made
 
@@ -72,14 +71,15 @@ class _Rewrite:
     def as_whole(self, node: fx.Node) -> fx.Node:
         """A value as the old graph has it."""
         if node not in self.whole:
-            self.whole[node] = self._united(self.slices[node])
+            self.whole[node] = self._united(self.slices[node], node)
         return self.whole[node]
 
     def as_slices(self, node: fx.Node) -> fx.Node:
         """A volume (1, C, D, H, W) as (D, C, H, W)."""
         if node not in self.slices:
-            squeezed = self._call(ATEN.squeeze.dim, self.whole[node], 0)
-            self.slices[node] = self._call(ATEN.transpose.int, squeezed, 0, 1)
+            shape = list(node.meta["val"].shape[1:])
+            alone = self._call(ATEN.reshape.default, self.whole[node], shape)
+            self.slices[node] = self._call(ATEN.transpose.int, alone, 0, 1)
         return self.slices[node]
 
     def _in_slices(self, node: fx.Node) -> fx.Node | None:
@@ -109,9 +109,10 @@ class _Rewrite:
             node, lambda n: self.as_slices(n) if n in volumes else self.as_whole(n)
         )
 
-    def _united(self, made: fx.Node) -> fx.Node:
-        unsqueezed = self._call(ATEN.unsqueeze.default, made, 0)
-        return self._call(ATEN.transpose.int, unsqueezed, 1, 2)
+    def _united(self, made: fx.Node, node: fx.Node) -> fx.Node:
+        """Slices in the shape that a node of the old graph has."""
+        turned = self._call(ATEN.transpose.int, made, 0, 1)
+        return self._call(ATEN.reshape.default, turned, list(node.meta["val"].shape))
 
     def _reduced(self, node: fx.Node, axes: Sequence[int], keepdim: bool = False) -> fx.Node | None:
         """Within slices first, then over them: that is what runtimes have a kernel for."""
