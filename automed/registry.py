@@ -38,6 +38,7 @@ ROWS: dict[str, dict[str, str]] = {
         "onnx": "automed.exporters.onnx_file",
         "executorch": "automed.exporters.executorch_file",
     },
+    "quantizer": {"executorch": "automed.exporters.executorch_int8"},
     "problem": {
         "classification": "automed.problems.classification",
         "multilabel": "automed.problems.multilabel",

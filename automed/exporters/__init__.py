@@ -1,6 +1,7 @@
 """Models as files that run elsewhere, and the one check that every such file must pass."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,6 +26,19 @@ class Runner(Protocol):
 
     def rehearse(self) -> None:
         """One inference on a made-up input, to be timed."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An artefact that computes in integers.
+
+    Attributes:
+        how: In a few words what does, "int8 per channel, 3 of 12 layers in fp32".
+        artefact: The file's content.
+    """
+
+    how: str
+    artefact: bytes
 
 
 class Exporter(Protocol):

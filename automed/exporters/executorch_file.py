@@ -69,7 +69,7 @@ def reference() -> bytes:
         )
         network = nn.Sequential(*layers).eval()
     inputs = [InputSpec(size=(48, 48))]
-    return lowered(_program(network, inputs), inputs, ("features",), {})
+    return lowered(program(network, inputs), inputs, ("features",), {})
 
 
 def captured(model: Deployed, inputs: Sequence[InputSpec]) -> ExportedProgram:
@@ -83,13 +83,13 @@ def captured(model: Deployed, inputs: Sequence[InputSpec]) -> ExportedProgram:
         with quiet():
             if any(len(spec.size) == 3 for spec in inputs):
                 whole = sliced(whole, _zeros(inputs))
-            return _program(whole, inputs)
+            return program(whole, inputs)
     except Exception as error:
         raise ExportError(f"executorch cannot capture this model: {first_line(error)}") from error
 
 
 def lowered(
-    program: ExportedProgram,
+    graph: ExportedProgram,
     inputs: Sequence[InputSpec],
     outputs: Sequence[str],
     metadata: Mapping[str, str],
@@ -101,7 +101,7 @@ def lowered(
     """
     try:
         with quiet():
-            edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+            edge = to_edge_transform_and_lower(graph, partitioner=[XnnpackPartitioner()])
             executable = edge.to_executorch()
     except Exception as error:
         raise ExportError(f"executorch cannot lower this model: {first_line(error)}") from error
@@ -114,7 +114,7 @@ def lowered(
         metadata,
         inputs={spec.name: [1, *spec.shape] for spec in inputs},
         outputs=list(outputs),
-        digest=_digest(program.graph),
+        digest=_digest(graph.graph),
     )
     try:
         with quiet():
@@ -140,7 +140,8 @@ def _plain(model: nn.Module) -> nn.Module:
     return plain
 
 
-def _program(network: nn.Module, inputs: Sequence[InputSpec]) -> ExportedProgram:
+def program(network: nn.Module, inputs: Sequence[InputSpec]) -> ExportedProgram:
+    """A network as one graph for one sample."""
     with torch.no_grad():
         return torch.export.export(network, _zeros(inputs), strict=False)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from automed.exporters import slices
 
@@ -43,11 +44,15 @@ class _Rewrite:
         self.program, self.graph = program, fx.Graph()
         self.whole: dict[fx.Node, fx.Node] = {}
         self.slices: dict[fx.Node, fx.Node] = {}
+        self.folded: set[fx.Node] = set()
 
     def take(self, node: fx.Node) -> None:
         """Rewrite the next node of the old graph."""
         if node.op == "call_module" or node.target == ATEN._assert_tensor_metadata.default:
             return  # torch.export's checks of its inputs
+        if node in self.folded:
+            self.slices[node] = self.slices[node.all_input_nodes[0]]
+            return
         if node.target == ATEN.grid_sampler.default and _is_volume(node):
             self.program.add_submodule(f"read_{node.name}", slices.Reading())
             places = tuple(self.as_whole(source) for source in node.all_input_nodes)
@@ -133,6 +138,26 @@ class _Rewrite:
     def _call(self, target: Callable[..., Any], *args: Any) -> fx.Node:
         return self.graph.call_function(target, args)
 
+    def weights(
+        self, node: fx.Node, weight: fx.Node, bias: fx.Node | None, transposed: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of a convolution, with the batch norm behind it, if there is one.
+
+        Its convolutions may be several afterwards, into which no runtime would fold it.
+        """
+        known, shift = self.value(weight), self.value(bias)
+        assert known is not None
+        users = list(node.users)
+        in_groups = transposed and len(node.args) > 6 and node.args[6] != 1  # torch cannot fold it
+        if len(users) > 1 or users[0].target != ATEN.batch_norm.default or in_groups:
+            return known, shift
+        norm = users[0]
+        scale, offset, mean, variance = (self.value(n) for n in norm.args[1:5])
+        self.folded.add(norm)
+        return fuse_conv_bn_weights(
+            known, shift, mean, variance, norm.args[7], scale, offset, transposed
+        )
+
     def value(self, node: fx.Node | None) -> Tensor | None:
         """A weight of the old graph."""
         return None if node is None else operator.attrgetter(str(node.target))(self.program)
@@ -159,7 +184,7 @@ def _convolution(
     stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
 ) -> nn.Module:  # fmt: skip
     return slices.Convolution(
-        rewrite.value(weight), rewrite.value(bias),
+        *rewrite.weights(node, weight, bias),
         _three(stride), _three(padding), _three(dilation), groups,
     )  # fmt: skip
 
@@ -169,7 +194,7 @@ def _transposed(
     stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> nn.Module:  # fmt: skip
     return slices.TransposedConvolution(
-        rewrite.value(weight), rewrite.value(bias),
+        *rewrite.weights(node, weight, bias, transposed=True),
         _three(stride), _three(padding), _three(output_padding), groups, _three(dilation),
     )  # fmt: skip
 
