@@ -3,6 +3,7 @@
 import copy
 import functools
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def reference() -> bytes:
         channels = (1, 16, 32, 32)
         layers = (
             layer
-            for i, o in zip(channels, channels[1:], strict=False)
+            for i, o in itertools.pairwise(channels)
             for layer in (nn.Conv2d(i, o, 3, padding=1, bias=False), nn.ReLU())
         )
         network = nn.Sequential(*layers).eval()
@@ -131,7 +132,7 @@ def _plain(model: nn.Module) -> nn.Module:
     """
     plain = copy.deepcopy(model)
     for module in plain.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.weight is None:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.affine:
             module.weight = nn.Parameter(torch.ones(module.num_features))
             module.bias = nn.Parameter(torch.zeros(module.num_features))
         for name, child in module.named_children():

@@ -110,7 +110,8 @@ def _quantised(
     with torch.no_grad():
         for sample in given:
             prepared(*sample)
-    return convert_pt2e(prepared)
+    integers: fx.GraphModule = convert_pt2e(prepared)
+    return integers
 
 
 def _network(graph: fx.GraphModule) -> list[fx.Node]:
@@ -167,7 +168,8 @@ class _Rounded(fx.Interpreter):
             return super().run_node(n)
         (x, weight, *others), named = self.fetch_args_kwargs_from_env(n)
         axis = int("transpose" in str(n.target))
-        y = n.target(_rounded(x), _rounded_weight(weight, axis), *others, **named)
+        operation: Any = n.target
+        y = operation(_rounded(x), _rounded_weight(weight, axis), *others, **named)
         return y if any("norm" in user.name for user in n.users) else _rounded(y)
 
 

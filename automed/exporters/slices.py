@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +13,33 @@ Within = Callable[[Tensor], Tensor]
 """A 2D operation on every slice by itself."""
 
 
-class Convolution(nn.Module):
-    """A 3D convolution: the taps along depth lie side by side as channels of one 2D convolution.
+class Taps(nn.Module):
+    """2D convolutions of what the taps along depth meet, summed.
 
-    With groups, which channels side by side would mix, the 2D convolutions of the taps are summed.
+    Side by side as channels the taps are one convolution; groups, which that would mix, are not.
     """
+
+    def __init__(
+        self, weights: Sequence[Tensor], bias: Tensor | None, convolve: Callable[..., Tensor]
+    ) -> None:
+        """Weights of every tap, or those of all taps side by side; and the 2D convolution."""
+        super().__init__()
+        self.weights = nn.ParameterList(_kept(weight) for weight in weights)
+        self.bias = None if bias is None else _kept(bias)
+        self.convolve = convolve
+
+    def forward(self, taps: Sequence[Tensor]) -> Tensor:
+        """Slices (D', C', H', W')."""
+        if len(self.weights) == 1:
+            return self.convolve(_side_by_side(taps), self.weights[0], self.bias)
+        y_DCHW = self.convolve(taps[0], self.weights[0], self.bias)
+        for tap, weight in zip(taps[1:], self.weights[1:], strict=True):
+            y_DCHW = y_DCHW + self.convolve(tap, weight, None)
+        return y_DCHW
+
+
+class Convolution(nn.Module):
+    """A 3D convolution, of which every tap along depth is a 2D one."""
 
     def __init__(
         self,
@@ -28,30 +52,14 @@ class Convolution(nn.Module):
     ) -> None:
         """Arguments are those of torch's `conv3d`, one number an axis."""
         super().__init__()
-        self.extent, self.stride, self.padding, self.dilation = (
-            weight.shape[2], stride[0], padding[0], dilation[0],
-        )  # fmt: skip
-        taps = weight.unbind(2)
-        self.convolutions = nn.ModuleList(
-            _filled(
-                nn.Conv2d(
-                    tap.shape[1] * groups,
-                    tap.shape[0],
-                    tap.shape[2:],
-                    stride[1:],
-                    padding[1:],
-                    dilation[1:],
-                    groups,
-                ),
-                tap,
-                bias if number == 0 else None,
-            )
-            for number, tap in enumerate([torch.cat(taps, 1)] if groups == 1 else taps)
-        )
+        self.along = weight.shape[2], stride[0], padding[0], dilation[0]
+        convolve = _with(functional.conv2d, stride, padding, dilation, groups)
+        self.taps = Taps(_merged(weight.unbind(2), 1, groups), bias, convolve)
 
     def forward(self, x_DCHW: Tensor) -> Tensor:
-        taps = windows(x_DCHW, self.extent, self.stride, self.padding, self.dilation)
-        return _summed(self.convolutions, taps)
+        """Slices (D', C', H', W')."""
+        y_DCHW: Tensor = self.taps(windows(x_DCHW, *self.along))
+        return y_DCHW
 
 
 class TransposedConvolution(nn.Module):
@@ -72,49 +80,37 @@ class TransposedConvolution(nn.Module):
     ) -> None:
         """Arguments are those of torch's `conv_transpose3d`, one number an axis."""
         super().__init__()
-        self.stride = stride[0]
-        reach = (weight.shape[2] - 1) * dilation[0] + 1
-        self.growth = reach + output_padding[0] - 2 * padding[0] - stride[0]
+        self.stride, extent = stride[0], weight.shape[2]
+        reach = (extent - 1) * dilation[0] + 1
+        self.growth = reach + output_padding[0] - 2 * padding[0] - self.stride
+        convolve = _with(
+            functional.conv_transpose2d, stride, padding, dilation, groups,
+            output_padding=tuple(output_padding[1:]),
+        )  # fmt: skip
         self.phases, self.offsets = nn.ModuleList(), []
-        for phase in range(stride[0]):
-            steps = [phase + padding[0] - tap * dilation[0] for tap in range(weight.shape[2])]
-            fed = [tap for tap, step in enumerate(steps) if step % stride[0] == 0]
-            self.offsets.append([steps[tap] // stride[0] for tap in fed])
+        for phase in range(self.stride):
+            steps = [phase + padding[0] - tap * dilation[0] for tap in range(extent)]
+            fed = [tap for tap, step in enumerate(steps) if step % self.stride == 0]
+            offsets = [steps[tap] // self.stride for tap in fed]
             taps = [weight[:, :, tap] for tap in fed]
-            if not fed:  # a stride that leaves slices out: they hold the bias
-                taps, self.offsets[-1] = [torch.zeros_like(weight[:, :, 0])], [0]
-            self.phases.append(
-                nn.ModuleList(
-                    _filled(
-                        nn.ConvTranspose2d(
-                            tap.shape[0],
-                            tap.shape[1] * groups,
-                            tap.shape[2:],
-                            stride[1:],
-                            padding[1:],
-                            output_padding[1:],
-                            groups,
-                            dilation=dilation[1:],
-                        ),
-                        tap,
-                        bias if number == 0 else None,
-                    )
-                    for number, tap in enumerate([torch.cat(taps, 0)] if groups == 1 else taps)
-                )
-            )
+            if not fed:  # the stride leaves these slices out: they hold the bias
+                offsets, taps = [0], [torch.zeros_like(weight[:, :, 0])]
+            self.offsets.append(offsets)
+            self.phases.append(Taps(_merged(taps, 0, groups), bias, convolve))
 
     def forward(self, x_DCHW: Tensor) -> Tensor:
+        """Slices (D', C', H', W')."""
         depth = len(x_DCHW) * self.stride + self.growth
         count = -(-depth // self.stride)
         every = list(itertools.chain.from_iterable(self.offsets))
         before, after = max(0, -min(every)), max(0, count + max(every) - len(x_DCHW))
         padded = beyond(x_DCHW, before, after)
         answers = [
-            _summed(phase, [padded.narrow(0, before + o, count) for o in offsets])
+            phase([padded.narrow(0, before + offset, count) for offset in offsets])
             for phase, offsets in zip(self.phases, self.offsets, strict=True)
         ]
         channels, *size = answers[0].shape[1:]
-        y_DCHW = torch.cat(answers, 1).reshape(count * self.stride, channels, *size)
+        y_DCHW = _side_by_side(answers).reshape(count * self.stride, channels, *size)
         return y_DCHW.narrow(0, 0, depth)
 
 
@@ -132,11 +128,16 @@ class Maximum(nn.Module):
         """Arguments are those of torch's `max_pool3d`, one number an axis."""
         super().__init__()
         self.within = nn.MaxPool2d(
-            tuple(extent[1:]), tuple(stride[1:]), tuple(padding[1:]), tuple(dilation[1:]), ceil_mode=ceil
+            tuple(extent[1:]),
+            tuple(stride[1:]),
+            tuple(padding[1:]),
+            tuple(dilation[1:]),
+            ceil_mode=ceil,
         )
         self.along, self.ceil = (extent[0], stride[0], padding[0], dilation[0]), ceil
 
     def forward(self, x_DCHW: Tensor) -> Tensor:
+        """Slices (D', C, H', W')."""
         x_DCHW = self.within(x_DCHW)
         y_DCHW, *others = windows(x_DCHW, *self.along, ceil=self.ceil, value=-torch.inf)
         for other_DCHW in others:
@@ -151,21 +152,19 @@ class Linear(nn.Module):
         """A matrix (D', D) and the operation, which goes first where it shrinks slices."""
         super().__init__()
         self.within, self.depth = within, len(along)
-        self.mix: nn.Module = nn.Identity()
-        if not torch.equal(along, torch.eye(*along.shape)):
-            self.mix = _filled(
-                nn.Conv2d(along.shape[1], along.shape[0], 1), along[:, :, None, None], None
-            )
+        self.mix = _kept(along[:, :, None, None])
         self.shrinks = along.shape[0] < along.shape[1]
 
     def forward(self, x_DCHW: Tensor) -> Tensor:
-        return self._along(self.within(x_DCHW)) if self.shrinks else self.within(self._along(x_DCHW))
+        """Slices (D', C, H', W')."""
+        if self.shrinks:
+            return self._along(self.within(x_DCHW))
+        return self.within(self._along(x_DCHW))
 
     def _along(self, x_DCHW: Tensor) -> Tensor:
         channels, *size = x_DCHW.shape[1:]
         flat_1DRW = x_DCHW.reshape(1, len(x_DCHW), channels * size[0], size[1])
-        y_DCHW: Tensor = self.mix(flat_1DRW).reshape(self.depth, channels, *size)
-        return y_DCHW
+        return functional.conv2d(flat_1DRW, self.mix).reshape(self.depth, channels, *size)
 
 
 class InstanceNorm(nn.Module):
@@ -175,10 +174,11 @@ class InstanceNorm(nn.Module):
         """Arguments are those of torch's `instance_norm`."""
         super().__init__()
         self.eps = eps
-        self.register_buffer("weight", None if weight is None else weight.reshape(1, -1, 1, 1))
-        self.register_buffer("bias", None if bias is None else bias.reshape(1, -1, 1, 1))
+        self.weight = None if weight is None else _kept(weight.reshape(1, -1, 1, 1))
+        self.bias = None if bias is None else _kept(bias.reshape(1, -1, 1, 1))
 
     def forward(self, x_DCHW: Tensor) -> Tensor:
+        """Slices of the same shape."""
         x_DCHW = x_DCHW - _mean(x_DCHW)
         y_DCHW = x_DCHW * (_mean(x_DCHW * x_DCHW) + self.eps).rsqrt()
         if self.weight is not None:
@@ -246,23 +246,33 @@ def beyond(x_DCHW: Tensor, before: int, after: int, value: float = 0.0) -> Tenso
     return functional.pad(x_DCHW, (0, 0, 0, 0, 0, 0, before, after), value=value)
 
 
-def _summed(convolutions: nn.ModuleList, taps: Sequence[Tensor]) -> Tensor:
-    """One convolution over taps side by side, or the sum of one a tap."""
-    if len(convolutions) == 1:
-        y_DCHW: Tensor = convolutions[0](torch.cat(list(taps), 1) if len(taps) > 1 else taps[0])
-        return y_DCHW
-    answers = [conv(tap) for conv, tap in zip(convolutions, taps, strict=True)]
-    y_DCHW = answers[0]
-    for answer in answers[1:]:
-        y_DCHW = y_DCHW + answer
-    return y_DCHW
+def _side_by_side(taps: Sequence[Tensor]) -> Tensor:
+    """As channels of one."""
+    return taps[0] if len(taps) == 1 else torch.cat(list(taps), 1)
 
 
-def _filled(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
-    """A layer with these numbers."""
-    layer.weight = nn.Parameter(weight.detach().clone().contiguous(), requires_grad=False)
-    layer.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=False)
-    return layer
+def _merged(taps: Sequence[Tensor], axis: int, groups: int) -> Sequence[Tensor]:
+    """Weights of all taps side by side along the axis of input channels; with groups as given."""
+    return [torch.cat(list(taps), axis)] if groups == 1 else taps
+
+
+def _with(
+    convolution: Callable[..., Tensor],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    **options: Any,
+) -> Callable[..., Tensor]:
+    """A 2D convolution with what is within slices of the numbers an axis."""
+    within = {"stride": stride, "padding": padding, "dilation": dilation}
+    return partial(
+        convolution, **{name: tuple(n[1:]) for name, n in within.items()}, groups=groups, **options
+    )
+
+
+def _kept(numbers: Tensor) -> nn.Parameter:
+    return nn.Parameter(numbers.detach().clone().contiguous(), requires_grad=False)
 
 
 def _mean(x_DCHW: Tensor) -> Tensor:

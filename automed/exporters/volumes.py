@@ -10,27 +10,33 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from automed.errors import ExportError
 from automed.exporters import slices
 
+ATEN = torch.ops.aten
 AXES = {1: 1, 2: 0, 3: 2, 4: 3}
 """Where an axis of a volume (1, C, D, H, W) is in its slices (D, C, H, W)."""
-ATEN = torch.ops.aten
 ALIKE = (ATEN.dropout.default, ATEN.to.dtype, ATEN.clone.default, ATEN.batch_norm.default)
 """Operations besides the pointwise ones that do with slices what they do with volumes."""
+READING = (0, 1, True)
+"""How `slices.Reading` samples, in the numbers of `grid_sampler`."""
 
 
 def sliced(model: nn.Module, given: Sequence[Tensor]) -> nn.Module:
-    """A network that computes what another does, for inputs of these shapes and one sample.
+    """A network that computes what another does, for one sample with inputs of these shapes.
 
-    Between 3D layers a volume is held as its slices (D, C, H, W), so that depth is a batch and no
-    axis is moved from one layer to the next.
+    Between 3D layers a volume is held as its slices (D, C, H, W): depth is a batch to 2D kernels,
+    and no axis is moved from one layer to the next.
 
     Args:
         model: Any network in evaluation mode; it is left as it is.
         given: An example of every input, (1, ...).
+
+    Raises:
+        ExportError: A 3D layer of it is not known here.
     """
     with torch.no_grad():
-        program = torch.export.export(model, tuple(given), strict=False).module()
+        program: Any = torch.export.export(model, tuple(given), strict=False).module()
     rewrite = _Rewrite(program)
     for node in program.graph.nodes:
         rewrite.take(node)
@@ -38,7 +44,7 @@ def sliced(model: nn.Module, given: Sequence[Tensor]) -> nn.Module:
 
 
 class _Rewrite:
-    """A new graph beside the old one; each value is there as a whole, as slices, or as both."""
+    """A new graph beside the old one; a value is there as a whole, as slices, or as both."""
 
     def __init__(self, program: fx.GraphModule) -> None:
         self.program, self.graph = program, fx.Graph()
@@ -52,14 +58,10 @@ class _Rewrite:
             return  # torch.export's checks of its inputs
         if node in self.folded:
             self.slices[node] = self.slices[node.all_input_nodes[0]]
-            return
-        if node.target == ATEN.grid_sampler.default and _is_volume(node):
-            self.program.add_submodule(f"read_{node.name}", slices.Reading())
+        elif node.target == ATEN.grid_sampler.default and node.args[2:] == READING:
             places = tuple(self.as_whole(source) for source in node.all_input_nodes)
-            self.whole[node] = self.graph.call_module(f"read_{node.name}", places)
-            return
-        made = self._in_slices(node) if node.op == "call_function" else None
-        if made is None:
+            self.whole[node] = self._module(node, slices.Reading(), places)
+        elif (made := self._in_slices(node)) is None:
             self.whole[node] = self.graph.node_copy(node, self.as_whole)
         elif node.target in REDUCED and not _is_volume(node):
             self.whole[node] = self._united(made, node)
@@ -71,6 +73,9 @@ class _Rewrite:
         self.graph.set_codegen(self.program.graph._codegen)
         every = fx.GraphModule(self.program, self.graph)
         every.graph.eliminate_dead_code()
+        for node in every.graph.nodes:
+            if node.op == "call_function" and "3d" in str(node.target):
+                raise ExportError(f"there is no rewrite of {node.target} onto slices")
         return fx.GraphModule(every, every.graph)  # holds what the graph names, nothing else
 
     def as_whole(self, node: fx.Node) -> fx.Node:
@@ -87,80 +92,80 @@ class _Rewrite:
             self.slices[node] = self._call(ATEN.transpose.int, alone, 0, 1)
         return self.slices[node]
 
+    def weights(
+        self, node: fx.Node, weight: Any, bias: Any, transposed: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of a convolution, with the batch norm behind it, if there is one.
+
+        It becomes several convolutions, into which no runtime would fold the norm.
+        """
+        known, shift = self.value(weight), self.value(bias)
+        norm = next(iter(node.users))
+        in_groups = transposed and node.args[6:] and node.args[6] != 1  # torch does not fold these
+        if len(node.users) > 1 or norm.target != ATEN.batch_norm.default or in_groups:
+            return known, shift
+        scale, offset, mean, variance = (self.value(n) for n in norm.args[1:5])
+        eps: Any = norm.args[7]
+        self.folded.add(norm)
+        return fuse_conv_bn_weights(
+            known, shift, mean, variance, eps, scale, offset, transposed
+        )  # fmt: skip
+
+    def value(self, node: Any) -> Any:
+        """A weight of the old graph, or None."""
+        return None if node is None else operator.attrgetter(node.target)(self.program)
+
     def _in_slices(self, node: fx.Node) -> fx.Node | None:
-        """The node on slices, if its operation is one of volumes."""
-        make = LAYERS.get(node.target)
-        if make is not None and _is_volume(node.args[0]):
-            return self._layer(node, make(self, node, *node.args[1:], **node.kwargs))
+        """The node on slices, if its operation is one of volumes and known."""
+        rest: Any = node.args[1:]
+        first, target = next(iter(node.args), None), node.target
+        if target in LAYERS and _is_volume(first):
+            layer = LAYERS[target](self, node, *rest, **node.kwargs)
+            return self._module(node, layer, (self.as_slices(node.all_input_nodes[0]),))
         if not any(source in self.slices for source in node.all_input_nodes):
             return None
-        if node.target == operator.getitem:
+        if target == operator.getitem:
             return self.graph.node_copy(node, self.slices.__getitem__)
-        if torch.Tag.pointwise in getattr(node.target, "tags", ()) or node.target in ALIKE:
+        if torch.Tag.pointwise in getattr(target, "tags", ()) or target in ALIKE:
             return self._pointwise(node)
-        if node.target in REDUCED:
-            return self._reduced(node, *node.args[1:], **node.kwargs)
-        if node.target not in MOVED:
-            return None
-        args = MOVED[node.target](*node.args[1:], **node.kwargs)
-        return self._call(node.target, fx.map_arg(node.args[0], self.as_slices), *args)
+        if target in REDUCED and not node.kwargs:
+            return self._reduced(node, *rest)
+        if target in MOVED:
+            args = MOVED[target](*rest, **node.kwargs)
+            return self._call(target, fx.map_arg(first, self.as_slices), *args)
+        return None
 
     def _pointwise(self, node: fx.Node) -> fx.Node | None:
-        volumes = [n for n in node.all_input_nodes if _is_volume(n)]
-        others = [n for n in node.all_input_nodes if n not in volumes]
-        if any(_rank(n) > 2 for n in others):
+        volumes = {n for n in node.all_input_nodes if _is_volume(n)}
+        if any(n.meta["val"].ndim > 2 for n in node.all_input_nodes if _has_shape(n, volumes)):
             return None
         return self.graph.node_copy(
             node, lambda n: self.as_slices(n) if n in volumes else self.as_whole(n)
         )
+
+    def _reduced(self, node: fx.Node, axes: Sequence[int], keepdim: bool = False) -> fx.Node | None:
+        """Within slices first, then over them: for that runtimes have kernels."""
+        moved = {AXES[axis % 5] for axis in axes if axis % 5 in AXES}
+        if len(moved) < len(axes):
+            return None
+        made = self.as_slices(node.all_input_nodes[0])
+        for some in ([2, 3], [0], [1]) if moved >= {2, 3} else [[axis] for axis in sorted(moved)]:
+            if moved.issuperset(some):
+                made = self._call(node.target, made, some, True)
+        return made
 
     def _united(self, made: fx.Node, node: fx.Node) -> fx.Node:
         """Slices in the shape that a node of the old graph has."""
         turned = self._call(ATEN.transpose.int, made, 0, 1)
         return self._call(ATEN.reshape.default, turned, list(node.meta["val"].shape))
 
-    def _reduced(self, node: fx.Node, axes: Sequence[int], keepdim: bool = False) -> fx.Node | None:
-        """Within slices first, then over them: that is what runtimes have a kernel for."""
-        moved = {AXES.get(axis % 5) for axis in axes}
-        if None in moved:
-            return None
-        made = self.as_slices(node.args[0])
-        for some in ([2, 3], [0], [1]) if moved >= {2, 3} else ([axis] for axis in sorted(moved)):
-            if moved.issuperset(some):
-                made = self._call(node.target, made, some, True)
-        return made
-
-    def _layer(self, node: fx.Node, layer: nn.Module) -> fx.Node:
+    def _module(self, node: fx.Node, layer: nn.Module, args: tuple[fx.Node, ...]) -> fx.Node:
         name = f"sliced_{node.name}"
         self.program.add_submodule(name, layer)
-        return self.graph.call_module(name, (self.as_slices(node.args[0]),))
+        return self.graph.call_module(name, args)
 
-    def _call(self, target: Callable[..., Any], *args: Any) -> fx.Node:
+    def _call(self, target: Any, *args: Any) -> fx.Node:
         return self.graph.call_function(target, args)
-
-    def weights(
-        self, node: fx.Node, weight: fx.Node, bias: fx.Node | None, transposed: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of a convolution, with the batch norm behind it, if there is one.
-
-        Its convolutions may be several afterwards, into which no runtime would fold it.
-        """
-        known, shift = self.value(weight), self.value(bias)
-        assert known is not None
-        users = list(node.users)
-        in_groups = transposed and len(node.args) > 6 and node.args[6] != 1  # torch cannot fold it
-        if len(users) > 1 or users[0].target != ATEN.batch_norm.default or in_groups:
-            return known, shift
-        norm = users[0]
-        scale, offset, mean, variance = (self.value(n) for n in norm.args[1:5])
-        self.folded.add(norm)
-        return fuse_conv_bn_weights(
-            known, shift, mean, variance, norm.args[7], scale, offset, transposed
-        )
-
-    def value(self, node: fx.Node | None) -> Tensor | None:
-        """A weight of the old graph."""
-        return None if node is None else operator.attrgetter(str(node.target))(self.program)
 
 
 def _is_volume(node: Any) -> bool:
@@ -168,19 +173,18 @@ def _is_volume(node: Any) -> bool:
     return isinstance(value, Tensor) and value.ndim == 5 and value.shape[0] == 1
 
 
-def _rank(node: fx.Node) -> int:
-    value = node.meta.get("val")
-    return value.ndim if isinstance(value, Tensor) else 0
+def _has_shape(node: fx.Node, volumes: set[fx.Node]) -> bool:
+    return node not in volumes and isinstance(node.meta.get("val"), Tensor)
 
 
-def _three(value: Sequence[int] | int) -> list[int]:
+def _three(value: Any) -> list[int]:
     """One number an axis."""
     numbers = [value] if isinstance(value, int) else list(value)
     return numbers * 3 if len(numbers) == 1 else numbers
 
 
 def _convolution(
-    rewrite: _Rewrite, node: fx.Node, weight: fx.Node, bias: fx.Node | None = None,
+    rewrite: _Rewrite, node: fx.Node, weight: Any, bias: Any = None,
     stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1,
 ) -> nn.Module:  # fmt: skip
     return slices.Convolution(
@@ -190,7 +194,7 @@ def _convolution(
 
 
 def _transposed(
-    rewrite: _Rewrite, node: fx.Node, weight: fx.Node, bias: fx.Node | None = None,
+    rewrite: _Rewrite, node: fx.Node, weight: Any, bias: Any = None,
     stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
 ) -> nn.Module:  # fmt: skip
     return slices.TransposedConvolution(
@@ -232,53 +236,58 @@ def _average(
 def _adaptive_average(rewrite: _Rewrite, node: fx.Node, size: Sequence[int]) -> nn.Module:
     return slices.Linear(
         _along(node, functional.adaptive_avg_pool1d, size[0]),
-        partial(functional.adaptive_avg_pool2d, output_size=list(size[1:])),
+        partial(functional.adaptive_avg_pool2d, output_size=(size[1], size[2])),
     )
 
 
-def _resized(line: str, plane: str) -> Callable[..., nn.Module]:
+def _nearest(
+    rewrite: _Rewrite, node: fx.Node, size: Any, scale_factors: Any = None
+) -> nn.Module:  # fmt: skip
+    mode = "nearest-exact" if "exact" in str(node.target) else "nearest"
+    return _resized(node, size, scale_factors, mode, mode)
+
+
+def _linear(
+    rewrite: _Rewrite, node: fx.Node, size: Any, align_corners: bool, scale_factors: Any = None
+) -> nn.Module:  # fmt: skip
+    return _resized(node, size, scale_factors, "linear", "bilinear", align_corners=align_corners)
+
+
+def _resized(
+    node: fx.Node, size: Any, factors: Any, line: str, plane: str, **options: Any
+) -> nn.Module:
     """Interpolation, by torch's names of its kind along one axis and two."""
 
-    def make(
-        rewrite: _Rewrite, node: fx.Node, size: Any, *given: Any, **named: Any
-    ) -> nn.Module:
-        *aligned, factors = given if given else (None,)
-        aligned = named.get("align_corners", aligned[0] if aligned else None)
-        factors = named.get("scale_factors", factors)
+    def resize(axes: slice, mode: str) -> Callable[[Tensor], Tensor]:
+        return partial(
+            functional.interpolate,
+            size=None if size is None else list(size[axes]),
+            scale_factor=None if factors is None else list(factors[axes]),
+            mode=mode,
+            **options,
+        )
 
-        def resize(axes: slice, mode: str) -> Callable[[Tensor], Tensor]:
-            return partial(
-                functional.interpolate,
-                size=None if size is None else list(size[axes]),
-                scale_factor=None if factors is None else list(factors[axes]),
-                mode=mode,
-                align_corners=aligned,
-            )
-
-        along = _along(node, resize(slice(1), line))
-        return slices.Linear(along, resize(slice(1, None), plane))
-
-    return make
+    along = _along(node, resize(slice(1), line))
+    return slices.Linear(along, resize(slice(1, None), plane))
 
 
 def _instance_norm(
-    rewrite: _Rewrite, node: fx.Node, weight: fx.Node | None, bias: fx.Node | None,
-    mean: None, variance: None, uses_input: bool, momentum: float, eps: float, cudnn: bool,
+    rewrite: _Rewrite, node: fx.Node, weight: Any, bias: Any, mean: None, variance: None,
+    uses_input: bool, momentum: float, eps: float, cudnn: bool,
 ) -> nn.Module:  # fmt: skip
     return slices.InstanceNorm(rewrite.value(weight), rewrite.value(bias), eps)
 
 
 def _along(node: fx.Node, operation: Callable[..., Tensor], *args: Any) -> Tensor:
     """The matrix (D', D) of an operation that is linear along depth."""
-    depth = node.args[0].meta["val"].shape[2]
+    depth = node.all_input_nodes[0].meta["val"].shape[2]
     return operation(torch.eye(depth).unsqueeze(1), *args).squeeze(1).T
 
 
 def _padding(numbers: Sequence[int], *others: Any) -> tuple[Any, ...]:
     """Of W, H, D, C, the last axis first, as of W, H, C, D."""
-    pairs = [tuple(numbers[n : n + 2]) for n in range(0, len(numbers), 2)]
-    w, h, d, c, *_ = [*pairs, *[(0, 0)] * 4][:4]
-    return [*w, *h, *c, *d], *others
+    w0, w1, h0, h1, d0, d1, c0, c1, *_ = [*numbers, *[0] * 8]
+    return [w0, w1, h0, h1, c0, c1, d0, d1], *others
 
 
 LAYERS: dict[Any, Callable[..., nn.Module]] = {
@@ -287,9 +296,9 @@ LAYERS: dict[Any, Callable[..., nn.Module]] = {
     ATEN.max_pool3d.default: _max_pool,
     ATEN.avg_pool3d.default: _average,
     ATEN.adaptive_avg_pool3d.default: _adaptive_average,
-    ATEN.upsample_nearest3d.vec: _resized("nearest", "nearest"),
-    ATEN._upsample_nearest_exact3d.vec: _resized("nearest-exact", "nearest-exact"),
-    ATEN.upsample_trilinear3d.vec: _resized("linear", "bilinear"),
+    ATEN.upsample_nearest3d.vec: _nearest,
+    ATEN._upsample_nearest_exact3d.vec: _nearest,
+    ATEN.upsample_trilinear3d.vec: _linear,
     ATEN.instance_norm.default: _instance_norm,
 }
 MOVED: dict[Any, Callable[..., tuple[Any, ...]]] = {
@@ -301,3 +310,4 @@ MOVED: dict[Any, Callable[..., tuple[Any, ...]]] = {
 }
 """Operations that name axes, with their arguments behind the first as those of slices."""
 REDUCED = (ATEN.mean.dim, ATEN.amax.default)
+"""Operations over axes, which are given behind the volume."""
