@@ -79,7 +79,8 @@ class Model:
         runtime = _runtime()
         try:
             with quiet():
-                self._method = runtime.load_program(content).load_method("forward")
+                self._program = runtime.load_program(content)  # kept: the method reads its bytes
+                self._method = self._program.load_method("forward")
         except Exception as error:
             raise ExportError(
                 f"{name} is a program that {RUNTIME} cannot load: {first_line(error)}"

@@ -80,6 +80,18 @@ def test_metadata_is_read_without_executorch(tmp_path):
     assert registry.part("exporter", "executorch").load(path).metadata() == METADATA
 
 
+def test_runner_outlives_the_bytes_it_was_loaded_from(tmp_path):
+    script = (
+        "import gc; from automed import registry; e = registry.part('exporter', 'executorch');"
+        "runner = e.load(bytes(bytearray(open('it.pte', 'rb').read()))); gc.collect();"
+        "rubbish = [bytes([255]) * len(open('it.pte', 'rb').read()) for _ in range(50)];"
+        "runner.rehearse()"
+    )
+    (tmp_path / "it.pte").write_bytes(shipped())
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_outputs_have_names():
     network, sample = model(**SMALL)
     runner = registry.part("exporter", "executorch").load(shipped())
