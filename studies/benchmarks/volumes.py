@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 import torch
+from torch import nn
 
 from automed import registry
 from automed.exporters.deployed import Deployed
@@ -68,6 +69,9 @@ def built(name: str) -> tuple[Deployed, SampleSpec]:
     sample = SampleSpec(inputs=(image,), targets=(TARGETS[problem],))
     torch.manual_seed(0)
     network = registry.family(name)().build(sample)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = None  # the batch's own statistics, not one step towards them
     with torch.no_grad():
         network.train()(torch.rand(2, *image.shape))
     return Deployed(network.eval(), sample, registry.part("problem", problem).PROBLEM), sample

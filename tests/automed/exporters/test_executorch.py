@@ -134,6 +134,17 @@ def test_nothing_is_printed():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("kind", ["exporter", "quantizer"])
+def test_a_missing_library_is_named_with_its_cure(kind):
+    script = (
+        "import sys; sys.modules['executorch'] = None;"
+        f"from automed import registry; registry.part({kind!r}, 'executorch')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "ExportError: target executorch needs executorch" in done.stderr
+    assert "pip install 'automed[executorch]'" in done.stderr
+
+
 def test_a_model_without_a_kernel_is_refused():
     network, sample = model(**SMALL)
     network.network = nn.Sequential(nn.Flatten(), Sorted(), nn.Linear(256, 2))
