@@ -35,6 +35,7 @@ ROWS: dict[str, dict[str, str]] = {
         "ray": "automed.executors.ray_actors",
     },
     "exporter": {
+        "executorch": "automed.exporters.executorch_file",
         "monai-bundle": "automed.exporters.monai_bundle",
         "onnx": "automed.exporters.onnx_file",
         "openvino": "automed.exporters.openvino_file",
@@ -42,6 +43,7 @@ ROWS: dict[str, dict[str, str]] = {
         "torch-export": "automed.exporters.torch_export",
     },
     "quantizer": {
+        "executorch": "automed.exporters.executorch_int8",
         "onnx": "automed.exporters.onnx_int8",
         "openvino": "automed.exporters.openvino_int8",
     },

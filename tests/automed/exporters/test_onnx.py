@@ -26,6 +26,15 @@ HU = (-1000.0, 400.0)
 TASK = registry.task("lung-ct")
 CLASSES = ("background", "nodule")
 exporters = pytest.mark.parametrize("name", registry.names("exporter"))
+SLOW = ("executorch",)
+"""Targets that take seconds to lower a model: what asks for many is left to the slow tests."""
+many = pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name in registry.names("exporter")
+    ],
+)
 sizes = pytest.mark.parametrize("size", [(16, 16), (18, 23), (16, 16, 16)], ids=str)
 
 
@@ -83,7 +92,7 @@ def test_artefact_loads_from_a_file_as_from_bytes(name, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-@exporters
+@many
 def test_digest_is_of_the_graph_and_not_of_its_weights(name):
     exporter = registry.part("exporter", name)
 
@@ -104,7 +113,7 @@ def test_digest_is_of_the_graph_and_not_of_its_weights(name):
     assert len({first, *others}) == 1 + len(others)
 
 
-@exporters
+@many
 def test_dropout_costs_nothing_once_exported(name):
     exporter = registry.part("exporter", name)
     without, with_it = (
@@ -114,7 +123,7 @@ def test_dropout_costs_nothing_once_exported(name):
     assert without == with_it
 
 
-@exporters
+@many
 def test_reference_runs_and_never_changes(name):
     exporter = registry.part("exporter", name)
     runner = exporter.load(exporter.reference())
@@ -155,7 +164,7 @@ def test_missing_file_is_refused(name, tmp_path):
         exporter.load(tmp_path)
 
 
-@exporters
+@many
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
 def test_truncated_artefact_is_refused(name, kept):
     exporter = registry.part("exporter", name)
@@ -164,7 +173,7 @@ def test_truncated_artefact_is_refused(name, kept):
         exporter.load(artefact[: int(kept * len(artefact))])
 
 
-@exporters
+@many
 def test_export_does_not_depend_on_what_was_exported_before(name):
     exporter = registry.part("exporter", name)
     artefacts = [

@@ -1,0 +1,193 @@
+"""What an ExecuTorch artefact must be besides the contract of every exporter (test_onnx.py)."""
+
+import functools
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from automed import registry
+from automed.errors import ExportError
+from automed.exporters import MAX_DIFFERENCE, NOTICE, outputs, verify
+from automed.exporters.deployed import Deployed
+from automed.sample import InputSpec, SampleSpec, TargetSpec
+
+CLASSES = ("normal", "abnormal")
+HU = (-1000.0, 400.0)
+METADATA = {"task": "lung-ct", "notice": NOTICE, "name": "vgg-001"}
+SMALL = {"width": 4, "stages": 2, "depth": 1}
+TARGETS = {
+    "classification": TargetSpec(classes=CLASSES),
+    "segmentation": TargetSpec(name="mask", kind="mask", classes=CLASSES),
+    "detection": TargetSpec(name="points", kind="points"),
+    "reconstruction": TargetSpec(name="target", kind="image", values=1),
+    "anomaly": TargetSpec(name="target", kind="image", values=1),
+    "registration": TargetSpec(name="field", kind="field"),
+}
+
+
+def sample_of(problem, *size):
+    image = InputSpec(size=size, units="HU", window=HU)
+    inputs = (image, replace(image, name="moving")) if problem == "registration" else (image,)
+    values = {"detection": len(size) + 2, "registration": len(size)}
+    target = TARGETS[problem]
+    if problem in values:
+        target = replace(target, values=values[problem])
+    return SampleSpec(inputs=inputs, targets=(target,))
+
+
+def model(family="vgg", problem="classification", size=(16, 16), **config):
+    """A network whose norms are not trivial, between windowing and what the problem finishes."""
+    sample = sample_of(problem, *size)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = registry.family(family)(**config).build(sample)
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+        with torch.no_grad():
+            network.train()(*(torch.rand(4, *spec.shape) for spec in sample.inputs))
+    return Deployed(network, sample, registry.part("problem", problem).PROBLEM), sample
+
+
+def raw(sample, number=3):
+    rng = np.random.default_rng(3)
+    return [
+        rng.integers(-1500, 1500, (number, *spec.shape)).astype(np.int16) for spec in sample.inputs
+    ]
+
+
+@functools.cache
+def shipped():
+    network, sample = model(**SMALL)
+    exporter = registry.part("exporter", "executorch")
+    return exporter.export(network, sample.inputs, METADATA)
+
+
+def test_metadata_is_read_without_executorch(tmp_path):
+    path = tmp_path / "it.pte"
+    path.write_bytes(shipped())
+    with zipfile.ZipFile(path) as archive:
+        assert json.loads(archive.read("metadata.json")) == METADATA
+    assert registry.part("exporter", "executorch").load(path).metadata() == METADATA
+
+
+def test_runner_outlives_the_bytes_it_was_loaded_from(tmp_path):
+    script = (
+        "import gc; from automed import registry; e = registry.part('exporter', 'executorch');"
+        "runner = e.load(bytes(bytearray(open('it.pte', 'rb').read()))); gc.collect();"
+        "rubbish = [bytes([255]) * len(open('it.pte', 'rb').read()) for _ in range(50)];"
+        "runner.rehearse()"
+    )
+    (tmp_path / "it.pte").write_bytes(shipped())
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_outputs_have_names():
+    network, sample = model(**SMALL)
+    runner = registry.part("exporter", "executorch").load(shipped())
+    images = raw(sample, 1)
+    assert list(runner.outputs(*images)) == list(network.output_names)
+    first = runner.outputs(*images)[network.output_names[0]]
+    np.testing.assert_array_equal(first, runner(*images))
+    runner.rehearse()
+
+
+def test_file_tells_nothing_of_the_machine_it_was_made_on():
+    telltale = [
+        "/root", "/home", "/tmp", "/usr", "/opt", "C:\\", ".py", "site-packages", "Traceback",
+        'File "', "stack_trace", "forward(", str(Path(__file__).parents[3]), str(Path.home()),
+    ]  # fmt: skip
+    assert [t for t in telltale if t.encode() in shipped()] == []
+
+
+@pytest.mark.parametrize("place", [0.3, 0.6])
+def test_a_byte_that_changed_is_found_before_the_runtime_reads_it(place):
+    broken = bytearray(shipped())
+    broken[int(place * len(broken))] ^= 0xFF
+    with pytest.raises(ExportError, match="not the one that was written"):
+        registry.part("exporter", "executorch").load(bytes(broken))
+
+
+def test_program_of_another_maker_is_refused():
+    (end,) = (m.start() for m in re.finditer(b"PK\x03\x04.{26}metadata", shipped(), re.DOTALL))
+    with pytest.raises(ExportError, match="automed wrote"):
+        registry.part("exporter", "executorch").load(shipped()[:end])
+
+
+def test_nothing_is_printed():
+    script = (
+        "from automed import registry;"
+        "e = registry.part('exporter', 'executorch'); e.load(e.reference()).rehearse();"
+        "import logging; assert not logging.root.handlers"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("kind", ["exporter", "quantizer"])
+def test_a_missing_library_is_named_with_its_cure(kind):
+    script = (
+        "import sys; sys.modules['executorch'] = None;"
+        f"from automed import registry; registry.part({kind!r}, 'executorch')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "ExportError: target executorch needs executorch" in done.stderr
+    assert "pip install 'automed[executorch]'" in done.stderr
+
+
+def test_a_model_without_a_kernel_is_refused():
+    network, sample = model(**SMALL)
+    network.network = nn.Sequential(nn.Flatten(), Sorted(), nn.Linear(256, 2))
+    with pytest.raises(ExportError, match="executorch") as caught:
+        registry.part("exporter", "executorch").export(network, sample.inputs, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_asks_its_values_is_refused():
+    network, sample = model(**SMALL)
+    network.network = nn.Sequential(Asking(), nn.Flatten(), nn.Linear(256, 2))
+    with pytest.raises(ExportError, match="cannot capture") as caught:
+        registry.part("exporter", "executorch").export(network, sample.inputs, {})
+    assert "\n" not in str(caught.value)
+
+
+class Sorted(nn.Module):
+    def forward(self, x):
+        return x.sort(dim=-1).values
+
+
+class Asking(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+def served():
+    """Every family with the problems it serves, but those that differ in the last layer alone."""
+    for name in registry.names("family"):
+        family = registry.family(name)
+        for problem in TARGETS:
+            for size in ((32, 32), (16, 18, 20)):
+                if problem in family.problems and not family.refusal(sample_of(problem, *size)):
+                    yield pytest.param(name, problem, size, id=f"{name}-{problem}-{len(size)}d")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "problem", "size"), served())
+def test_default_of_every_family_runs(name, problem, size):
+    network, sample = model(name, problem, size)
+    exporter = registry.part("exporter", "executorch")
+    runner = exporter.load(exporter.export(network.eval(), sample.inputs, {}))
+    images = raw(sample)
+    wanted = network.outputs(images)
+    assert verify(name, outputs(runner, images), wanted) <= MAX_DIFFERENCE
+    assert not np.array_equal(wanted[0], wanted[1])
