@@ -2,15 +2,14 @@
 
 import math
 import random
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import Kernel, Matern, WhiteKernel
 
 from automed.space import Choice, Integer, Joint, Point, Real, Value
 from automed.strategies.random_search import drawn_point
@@ -19,25 +18,28 @@ Floats = NDArray[np.float64]
 Telling = Callable[[Floats], Floats]
 
 GROWTH = 1.5
-"""By what factor observations grow before the kernel's lengths are sought anew."""
-SPREADS = 3.0
-"""How far below the median a score counts, in distances from there to the best tenth: one at
-chance level says that it is bad, and shall not say how much."""
+"""By what factor observations grow before kernels are weighed anew."""
 ENOUGH = 10
-"""Observations that a kernel's lengths can be sought from."""
+"""Observations that kernels can be weighed by."""
 FEWEST = 4
 """Observations that are learnt from at all."""
 MOST = 400
 """Observations that anything is learnt from; what is asked shall not wait for more of them."""
 SOUGHT = 250
-"""Observations that a kernel's lengths are sought from, at most."""
+"""Observations that kernels are weighed by, at most."""
 TAKEN = -math.log(2.0)
 """The logarithm of the share of a target's limit that an architecture takes which runs there."""
 ANYONE = 200
 """Random architectures whose median is the corner of the hypervolume."""
-PRIOR = ConstantKernel(1.0, (0.1, 10.0)) * Matern(2.5, (0.5, 20.0), nu=2.5) + WhiteKernel(
-    0.05, (1e-3, 0.5)
+KERNELS = tuple(
+    Matern(length, "fixed", nu=2.5) + WhiteKernel(noise, "fixed")
+    for length in (1.0, 1.7, 3.0, 5.0)
+    for noise in (0.01, 0.1)
 )
+"""What a quantity may be like: how far apart architectures still resemble one another (one option
+exchanged for another is 1.4), and what share of the variance no parameter explains."""
+IMPLAUSIBLE = 0.02
+"""A kernel of less weight than this is left out."""
 
 
 class Belief(NamedTuple):
@@ -108,7 +110,7 @@ class Surrogate:
                 one nothing is said.
         """
         lowered = np.isfinite(costs_NC).all(1)
-        first = costs_NC[lowered][:ENOUGH]  # a scale that stays, for the kernels sought on it
+        first = costs_NC[lowered][:ENOUGH]  # a scale that stays, for the kernels weighed on it
         self._middle, self._spread = first.mean(0), first.std(0) + 1e-9
         if not self._costs:
             self._costs = [Process() for _ in costs_NC.T]
@@ -188,48 +190,65 @@ def _share(parameter: Integer | Real, value: Value) -> float:
 
 
 class Process:
-    """A Gaussian process of one quantity.
+    """A mixture of Gaussian processes of one quantity, one for each plausible kernel.
 
-    Its kernel is sought among the first observations, whose number grows in steps to SOUGHT:
-    seeking takes long. Equal observations in an equal order give the same kernel. Of many
-    observations it learns from the more telling half and from an even choice of the others, MOST
-    in all. Losses that are hopeless are brought nearer to the others, see SPREADS.
+    Few observations, chosen where they promise much, fit a long kernel and a short one alike: the
+    likeliest alone is far too sure of itself, and a search that believes it stays where it is. So
+    each counts by its likelihood, and where they disagree the mixture is unsure.
+
+    Kernels are weighed by the first observations, whose number grows in steps to SOUGHT. Equal
+    observations in an equal order give the same weights. Of many observations it learns from the
+    more telling half and from an even choice of the others, MOST in all.
 
     Args:
         telling: Values whose observations are the more telling the smaller they are.
-        losses: Whether it is losses that are learnt.
+        losses: Whether it is losses that are learnt; see `compressed`.
     """
 
     def __init__(self, *, telling: Telling = np.asarray, losses: bool = False) -> None:
-        self._telling, self._tamed = telling, winsorised if losses else np.asarray
-        self._kernel: Kernel = PRIOR
+        self._telling, self._tamed = telling, compressed if losses else np.asarray
+        self._weights = np.empty(0)
         self._sought = self._held = np.empty((0, 0)), np.empty(0)
-        self._fitted: GaussianProcessRegressor | None = None
+        self._fitted: list[GaussianProcessRegressor] = []
 
     def fit(self, x_NF: Floats, y_N: Floats) -> None:
         """Learn from observations, in the order they were made."""
         first = _milestone(len(y_N))
         x, y = x_NF[:first], y_N[:first]
-        if not _same((x, y), self._sought):
-            self._sought, self._fitted = (x, y), None
-            with warnings.catch_warnings(action="ignore"):  # lengths at the end of their range
-                seeking = GaussianProcessRegressor(PRIOR, normalize_y=True)
-                self._kernel = seeking.fit(x, self._tamed(y)).kernel_ if first else PRIOR
-        kept = _spread(np.argsort(self._telling(y_N), kind="stable"))
+        if not self._fitted or not _same((x, y), self._sought):
+            self._sought, self._fitted = (x, y), []
+            self._weights = (
+                _weights(x, self._tamed(y)) if first else np.full(len(KERNELS), 1 / len(KERNELS))
+            )
+        kept = _thinned(np.argsort(self._telling(y_N), kind="stable"))
         x, y = x_NF[kept], self._tamed(y_N)[kept]
-        if self._fitted is None or not _same((x, y), self._held):
-            self._fitted = GaussianProcessRegressor(self._kernel, optimizer=None, normalize_y=True)
-            self._fitted.fit(x, y)
+        if not self._fitted or not _same((x, y), self._held):
+            self._fitted = [_process(KERNELS[k], x, y) for k in np.flatnonzero(self._weights)]
             self._held = x, y
 
     def __call__(self, x_NF: Floats) -> tuple[Floats, Floats]:
         """Means (N,) and standard deviations (N,) of what is the architecture's own."""
-        assert self._fitted is not None
-        means, deviations = self._fitted.predict(x_NF, return_std=True)
-        return means, deviations
+        beliefs = [process.predict(x_NF, return_std=True) for process in self._fitted]
+        means, deviations = np.moveaxis(np.array(beliefs), 1, 0)
+        weights = self._weights[self._weights > 0]
+        mean = weights @ means
+        return mean, np.sqrt(weights @ (deviations**2 + (means - mean) ** 2))
 
 
-def _spread(ranked_N: NDArray[np.intp]) -> NDArray[np.intp]:
+def _process(kernel: Kernel, x_NF: Floats, y_N: Floats) -> GaussianProcessRegressor:
+    return GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(x_NF, y_N)
+
+
+def _weights(x_NF: Floats, y_N: Floats) -> Floats:
+    """Chances (K,) of the kernels, 0 for those that are implausible."""
+    fitted = [_process(kernel, x_NF, y_N) for kernel in KERNELS]
+    chances = softmax([process.log_marginal_likelihood_value_ for process in fitted])
+    plausible: Floats = np.where(chances < IMPLAUSIBLE, 0.0, chances)
+    plausible /= plausible.sum()
+    return plausible
+
+
+def _thinned(ranked_N: NDArray[np.intp]) -> NDArray[np.intp]:
     """The first half of MOST, and as many evenly out of the rest, in the order of observation."""
     first, rest = np.split(ranked_N, [MOST // 2])
     even = np.linspace(0, len(rest) - 1, min(len(rest), MOST - MOST // 2)).astype(np.intp)
@@ -275,7 +294,7 @@ class Chain:
                 return
             y, before = y_NR[seen, rung], (y_NR[:, rung - 1] if rung else hints_N)[seen]
             first = _milestone(len(y)) or len(y)
-            slope = _slope(winsorised(before[:first]), winsorised(y[:first]))
+            slope = _slope(compressed(before[:first]), compressed(y[:first]))
             self._slopes[rung] = max(0.0, slope)
             process.fit(x_NF[seen], y - self._slopes[rung] * before)
             self.known = rung + 1
@@ -300,7 +319,12 @@ def _slope(x_N: Floats, y_N: Floats) -> float:
     return float(np.cov(x_N, y_N)[0, 1]) / spread if spread > 0 else 0.0
 
 
-def winsorised(y_N: Floats) -> Floats:
-    """Losses, the worst of them brought nearer: see SPREADS."""
+def compressed(y_N: Floats) -> Floats:
+    """Losses, those above the median brought nearer by a logarithm, in an unchanged order.
+
+    Its unit is the distance from the median to the best tenth: one at chance level says that it is
+    bad, and says little of how much.
+    """
     median = float(np.median(y_N))
-    return np.minimum(y_N, median + SPREADS * (median - float(np.quantile(y_N, 0.1))) + 1e-12)
+    unit = median - float(np.quantile(y_N, 0.1)) + 1e-12
+    return np.where(y_N > median, median + unit * np.log1p(np.maximum(y_N - median, 0) / unit), y_N)
