@@ -10,7 +10,7 @@ class Stacked(nn.Module):
     """Blocks of fixed features, each with a linear read-out that is solved for, not descended to.
 
     A block sees the inputs' features and the answers of the blocks before it; the last answers.
-    The recipe "closed-form" asks `hidden` for a block's features and fills in its read-out.
+    The recipe "closed-form" fills in the read-outs.
     """
 
     def __init__(
@@ -30,19 +30,13 @@ class Stacked(nn.Module):
             parameter.requires_grad_(False)
         self.readouts = nn.ModuleList(nn.Linear(units, classes) for _ in blocks)
 
-    def hidden(self, block: int, *inputs: Tensor) -> Tensor:
-        """Hidden units (N, H) of a block."""
-        seen_NF = self.features(*inputs)
-        for earlier in range(block):
-            answer_NK = self.readouts[earlier](self.blocks[earlier](seen_NF))
-            seen_NF = torch.cat([seen_NF, answer_NK], dim=1)
-        units_NH: Tensor = self.blocks[block](seen_NF)
-        return units_NH
-
     def forward(self, *inputs: Tensor) -> Tensor:
-        last = len(self.blocks) - 1
-        logits_NK: Tensor = self.readouts[last](self.hidden(last, *inputs))
-        return logits_NK
+        """Answers (N, K) of the last block."""
+        seen_NF = self.features(*inputs)
+        for block, readout in zip(self.blocks, self.readouts, strict=True):
+            answers_NK: Tensor = readout(block(seen_NF))
+            seen_NF = torch.cat([seen_NF, answers_NK], dim=1)
+        return answers_NK
 
 
 def random_units(inputs: int, units: int, activation: nn.Module) -> nn.Sequential:

@@ -31,8 +31,8 @@ class DCELM(Family):
     dims: ClassVar[tuple[int, ...]] = (1, 2, 3)
     width: int = integer(4, 32, step=4, default=16)
     """Channels of the first convolution; doubled from stage to stage."""
-    stages: int = integer(2, 4, default=4)
-    """Convolutions, each after the first at half the resolution."""
+    stages: int = integer(2, 4, default=2)
+    """Convolutions, each after the first at half the resolution; what each blurs none learns."""
     kernel: int = choice(3, 5)
     """Pixels an axis that a convolution sees."""
     activation: str = choice("relu", "hardswish", "silu")

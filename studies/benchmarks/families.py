@@ -234,7 +234,7 @@ PER_SAMPLE = {"iterative-affine": iterative_affine, "nodule-area": nodule_area}
 NETWORKS = {"monai-unet": monai_unet}
 """Networks of others, trained as the row's own."""
 RIVAL = {"width": 16, "stages": 4, "depth": 1, "stem": "full"}
-"""The convolutional network, of the size of the default DC-ELM's features, that it races."""
+"""The plain network of five convolutions that a DC-ELM races."""
 
 
 def main() -> None:
@@ -440,7 +440,7 @@ def race(shared: Path, share: float) -> str:
     stopped = f"level after {level}, {ratio * level / whole:.1f} times" if level else "never level"
     return (
         f"dc-elm, {len(learn):,} labels: validation AUC {goal:.3f} in {solved_s:.1f} s of CPU; "
-        f"a network of like size has {descended.scores['auc']:.3f} after {whole} epochs, "
+        f"five convolutions that descend have {descended.scores['auc']:.3f} after {whole} epochs, "
         f"{ratio:.1f} times as long; {stopped}"
     )
 
