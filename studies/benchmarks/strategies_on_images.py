@@ -1,10 +1,11 @@
 """Strategies on real images, each as long on the clock, judged on a part that none of them saw.
 
     python studies/benchmarks/strategies_on_images.py DATA [--task lung-ct] [--minutes 10]
-        [--strategies pareto,optuna:tpe,random] [--seeds 3] [--runs DIR] [--out FILE]
+        [--strategies pareto,optuna:tpe,random] [--seeds 0,1,2] [--workers N] [--runs DIR]
+        [--out FILE]
 
 DATA is what `automed search --data` takes. Runs follow each other, a seed's strategies one after
-the other on the same split, with a worker for each core. What is told is the share of the area from
+the other on the same split, by default with a worker for each core. What is told is the share of the area from
 an AUC of 0.5 to 1 and from FASTEST_MS to SLOWEST_MS, on a logarithmic scale, that the models of a
 run's front dominate by their scores on the sealed part. A run that is already in --runs is read.
 """
@@ -39,12 +40,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--strategies", default="pareto,optuna:tpe,random")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=lambda t: [*map(int, t.split(","))], default=[0, 1, 2])
+    parser.add_argument("--workers", type=int)
     parser.add_argument("--runs", type=Path, default=Path("runs/strategies"))
     parser.add_argument("--out", type=Path, default=Path("strategies.csv"))
     given = parser.parse_args()
     rows = []
-    for seed in range(given.seeds):
+    for seed in given.seeds:
         for strategy in given.strategies.split(","):
             folder = given.runs / f"{strategy.replace(':', '-')}-{seed}"
             results = searched(given, strategy, seed, folder).results
@@ -77,6 +79,7 @@ def searched(given: argparse.Namespace, strategy: str, seed: int, folder: Path) 
         epochs=given.epochs,
         hours=given.minutes / 60,
         seed=seed,
+        workers=given.workers,
         strategy=strategy,
         baselines=(),
         examples=False,
