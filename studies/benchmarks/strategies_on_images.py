@@ -5,9 +5,10 @@
         [--out FILE]
 
 DATA is what `automed search --data` takes. Runs follow each other, a seed's strategies one after
-the other on the same split, by default with a worker for each core. What is told is the share of the area from
-an AUC of 0.5 to 1 and from FASTEST_MS to SLOWEST_MS, on a logarithmic scale, that the models of a
-run's front dominate by their scores on the sealed part. A run that is already in --runs is read.
+the other on the same split, by default with a worker for each core. What is told is the share of
+the area from an AUC of 0.5 to 1 and from FASTEST_MS to SLOWEST_MS, on a logarithmic scale, that the
+models of a run's front dominate by their scores on the sealed part. A run that is already in --runs
+is read.
 """
 
 import argparse
