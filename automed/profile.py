@@ -26,7 +26,7 @@ def profile(
     task: str,
     out: Path,
     *,
-    architectures: int = 200,
+    architectures: int = 240,
     seed: int = 0,
     threads: int = 1,
     repeats: int = REPEATS,

@@ -78,7 +78,7 @@ def profile(
     device: Annotated[str, typer.Argument(help="See `automed devices`.")],
     out: Annotated[Path, typer.Option(help="The file, a device from then on: predicted:FILE.")],
     task: Annotated[str, typer.Option(help="Whose architectures; see `automed list tasks`.")],
-    architectures: Annotated[int, typer.Option(min=10, help="How many are timed.")] = 200,
+    architectures: Annotated[int, typer.Option(min=10, help="How many are timed.")] = 240,
     seed: Annotated[int, typer.Option(help="Of the architectures.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the runtime.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Timed inferences, twice for each.")] = 75,

@@ -26,8 +26,8 @@ class Operator:
         manner: Kernel's size, or how tensors of different shapes meet, or what is reduced.
         work: Multiply-accumulate operations of convolutions and products, values that pools look
             at, 0 for others.
-        moved_bytes: Of the tensors it takes and gives.
-        weight_bytes: Of the constants it takes.
+        moved_bytes: Of the tensors it takes and gives, as if in single precision.
+        weight_bytes: Of the constants it takes, likewise.
         channels_in: Of the first tensor it takes, 1 where that has no such axis.
         channels_out: Of the first it gives.
         pixels: Of the first it gives, in one channel.
@@ -73,28 +73,27 @@ def _operator(
 ) -> Operator:
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     data = [name for name in node.input if name in shapes and name not in constants]
-    given = shapes[data[0]] if data else ()
-    made = shapes[node.output[0]]
+    given, made = shapes[data[0]] if data else (), shapes[node.output[0]]
     second = node.input[1] if len(node.input) > 1 else ""
     weight = constants.get(second, shapes.get(second, ()))
-    kind = node.op_type.removeprefix("Fused")
-    work, manner = 0, ""
-    if kind in ("Conv", "ConvTranspose"):
-        groups = int(attributes.get("group", 1))
-        kernel = weight[2:]
-        over = made if kind == "Conv" else given
-        other = given if kind == "Conv" else made
-        work = math.prod(over) * math.prod(kernel) * other[1] // groups
-        pointwise = "pointwise" if math.prod(kernel) == 1 else ""
-        kind += (
-            f" {'depthwise' if groups == given[1] > 1 else 'grouped' if groups > 1 else pointwise}"
-        )
+    kind, work, manner = node.op_type.removeprefix("Fused"), 0, ""
+    if kind in ("Conv", "ConvTranspose") and given:
+        groups, kernel = int(attributes.get("group", 1)), weight[2:]
+        many, few = (made, given) if kind == "Conv" else (given, made)
+        work = math.prod(many) * math.prod(kernel) * few[1] // groups
+        if groups > 1:
+            kind += " depthwise" if groups == given[1] else " grouped"
+        elif math.prod(kernel) == 1:
+            kind += " pointwise"
         manner = "x".join(map(str, kernel))
-    elif kind in ("MatMul", "Gemm"):
-        work = math.prod(made) * (given[-2 if attributes.get("transA") else -1] if given else 1)
-    elif kind.endswith("Pool"):
+    elif kind in ("MatMul", "Gemm") and given:
+        work = math.prod(made) * given[-2 if attributes.get("transA") else -1]
+    elif kind in ("LSTM", "GRU") and given:
+        gates = sum(math.prod(constants.get(name, ())) for name in node.input[1:3])
+        work = math.prod(given[:2]) * gates
+    elif kind.endswith("Pool") and given:
         window = attributes.get("kernel_shape", given[2:])
-        work, manner = math.prod(made[:2]) * math.prod(made[2:]) * math.prod(window), str(window)
+        work, manner = math.prod(made) * math.prod(window), "x".join(map(str, window))
     elif kind.startswith("Reduce"):
         manner = "across channels" if made[1:2] < given[1:2] else ""
     elif len({shapes[name] for name in data}) > 1:
@@ -102,7 +101,7 @@ def _operator(
     if node.domain.endswith("nchwc"):
         kind = f"blocked {kind}"
     return Operator(
-        kind=kind.strip(),
+        kind=kind,
         manner=manner,
         work=work,
         moved_bytes=4 * sum(math.prod(shapes[name]) for name in (*data, *node.output)),

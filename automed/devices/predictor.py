@@ -22,7 +22,7 @@ OWN, KIND, SHARED = 0.2, 0.1, 0.02
 """Variances of an operator's share: of its own, of all of its manner, of all operators."""
 NOISE = 0.1
 """Standard deviation of a latency that no sum of operators explains, as a share of it."""
-LEAST = 1e-3
+LEAST = 3e-3
 """Of an operator's first estimate, as a share of the median graph's latency."""
 RIDGE = 0.1
 

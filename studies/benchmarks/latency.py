@@ -1,6 +1,6 @@
 """How well latencies repeat from session to session, and how well they are predicted.
 
-    python studies/benchmarks/latency.py [--device host] [--task lung-ct] [--architectures 200]
+    python studies/benchmarks/latency.py [--device host] [--task lung-ct] [--architectures 240]
 
 First the default network of every family of the task is timed in five sessions, in processes of
 their own; its p50 in each, divided by the reference artefact's, is compared with the median of
@@ -32,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="host")
     parser.add_argument("--task", default="lung-ct")
-    parser.add_argument("--architectures", type=int, default=200)
+    parser.add_argument("--architectures", type=int, default=240)
     parser.add_argument("--repeats", type=int, default=devices.REPEATS)
     given = parser.parse_args()
     repeat(given.device, given.task, given.repeats)

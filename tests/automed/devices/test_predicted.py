@@ -5,13 +5,17 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
 
+from automed import data, evaluate, registry
 from automed.devices import Artefact, device, predictor
 from automed.devices.operators import Operator, operators
 from automed.devices.predicted import Accuracy
 from automed.errors import DeviceError
 from automed.exporters import onnx_file
+from automed.lowering import deployed
+from automed.measure.counts import num_macs
 
 KINDS = ("Conv", "Conv depthwise", "Conv pointwise", "Add", "MaxPool")
 
@@ -27,6 +31,22 @@ def test_operators_of_the_reference(model):
         4 * 9 * i * o for i, o in ((1, 16), (16, 32), (32, 32))
     ]
     assert {o.manner for o in convs} == {"3x3"}
+
+
+@pytest.mark.parametrize(
+    ("task_name", "family"),
+    [("lung-ct", "inception"), ("ecg-beats", "cnn-rnn")],
+)
+def test_work_is_what_torch_counts(task_name, family):
+    task = registry.task(task_name)
+    job = evaluate.Job(task=task, data=task.data)
+    sample = data.open_parts(evaluate.source(job)).train.sample
+    network = registry.family(family)().build(sample).eval()
+    graph = onnx_file.export(deployed(network, task, sample), sample.inputs, {})
+    worked = ("Conv", "Gemm", "MatMul", "LSTM", "GRU")
+    found = sum(o.work for o in operators(graph) if any(kind in o.kind for kind in worked))
+    zeros = (torch.zeros(1, *spec.shape) for spec in sample.inputs)
+    assert found == num_macs(network, *zeros)
 
 
 def test_what_is_no_graph_has_no_operators():
