@@ -33,7 +33,7 @@ ANYONE = 200
 """Random architectures whose median is the corner of the hypervolume."""
 KERNELS = tuple(
     Matern(length, "fixed", nu=2.5) + WhiteKernel(noise, "fixed")
-    for length in (1.0, 1.7, 3.0, 5.0)
+    for length in (0.5, 1.0, 1.7, 3.0, 5.0)
     for noise in (0.01, 0.1)
 )
 """What a quantity may be like: how far apart architectures still resemble one another (one option
