@@ -10,21 +10,17 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
+from small_models import HU, TASK, sample
+from small_models import model as small_model
 
 from automed import conclude, data, registry
 from automed.errors import DataError, ExportError
 from automed.evaluate import Job
 from automed.exporters import MAX_DIFFERENCE, outputs, verify
 from automed.exporters.onnx_runtime import Model
-from automed.lowering import deployed
 from automed.predict import predict
-from automed.sample import InputSpec, SampleSpec, TargetSpec
 
 ROOT = Path(__file__).parents[3]
-HU = (-1000.0, 400.0)
-TASK = registry.task("lung-ct")
-CLASSES = ("background", "nodule")
 exporters = pytest.mark.parametrize("name", registry.names("exporter"))
 SLOW = ("executorch",)
 """Targets that take seconds to lower a model: what asks for many is left to the slow tests."""
@@ -38,25 +34,9 @@ many = pytest.mark.parametrize(
 sizes = pytest.mark.parametrize("size", [(16, 16), (18, 23), (16, 16, 16)], ids=str)
 
 
-def sample(*size):
-    image = InputSpec(size=size, units="HU", window=HU)
-    return SampleSpec(inputs=(image,), targets=(TargetSpec(classes=CLASSES),))
-
-
-def model(*size, seed=0, family="resnet", **config):
-    """A network between windowing and softmax, with statistics as training could leave them."""
-    given = sample(*size)
-    small = {"width": 4, "stages": 2, "depth": 1, "attention": "se", "resolution": 0.75}
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = registry.family(family)(**(small | config)).build(given)
-        with torch.no_grad():
-            for module in network.modules():
-                if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-                    module.weight.uniform_(0.5, 1.5)
-                    module.bias.uniform_(-0.5, 0.5)
-            network(torch.rand(8, 1, *size))
-    return deployed(network, TASK, given)
+def model(*size, **config):
+    """The smallest resnet with a resolution of its own and attention."""
+    return small_model(*size, **({"attention": "se", "resolution": 0.75} | config))
 
 
 def raw(*size, number=5, seed=3):
@@ -73,7 +53,7 @@ def test_artefact_agrees_with_its_network(name, size):
     artefact = exporter.export(network, sample(*size).inputs, {})
     given = outputs(exporter.load(artefact), [raw(*size)])
     wanted = network.outputs([raw(*size)])
-    assert given.shape == (5, len(CLASSES))
+    assert given.shape == (5, 2)
     assert np.ptp(wanted[:, 0]) > 10 * MAX_DIFFERENCE, "all alike: agreement would mean nothing"
     np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
     assert verify("it", given, wanted) <= MAX_DIFFERENCE
@@ -236,7 +216,7 @@ print(json.dumps([bare, given]))
     bare, given = json.loads(done.stdout)
     wanted = network.outputs([images])
     np.testing.assert_allclose(bare, wanted, atol=MAX_DIFFERENCE)
-    assert [list(row) for row in given] == [list(CLASSES)] * 4
+    assert [list(row) for row in given] == [["background", "nodule"]] * 4
     np.testing.assert_allclose([list(row.values()) for row in given], wanted, atol=MAX_DIFFERENCE)
 
 
@@ -254,7 +234,7 @@ def test_metadata_says_what_the_model_takes_and_gives(shipped):
     path, _, parts = shipped
     facts = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
     assert (facts["problem"], facts["task"]) == ("classification", "lung-ct")
-    assert json.loads(facts["target"])["classes"] == list(CLASSES)
+    assert json.loads(facts["target"])["classes"] == ["background", "nodule"]
     assert json.loads(facts["outputs"]) == ["probabilities"]
     (image,) = json.loads(facts["inputs"])
     assert (image["name"], image["kind"]) == ("image", "image")
