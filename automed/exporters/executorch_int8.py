@@ -57,7 +57,8 @@ def attempts(
         samples: Raw values (N, C, *size) of every input, of the training part.
 
     Raises:
-        ExportError: ExecuTorch cannot quantise or lower the model.
+        ExportError: ExecuTorch cannot quantise or lower the model, or does not load what it made:
+            its XNNPACK refuses convolutions of volumes, see `volumes`, in integers.
     """
     graph = captured(model, inputs).module()
     assert isinstance(graph, fx.GraphModule)
