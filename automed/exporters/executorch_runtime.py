@@ -57,7 +57,6 @@ except ImportError as error:
         "target executorch needs executorch; install it with: pip install 'automed[executorch]'"
     ) from error
 
-RUNTIME = f"executorch {version.__version__}, 1 thread"
 
 
 class Model:
@@ -83,7 +82,7 @@ class Model:
                 self._method = self._program.load_method("forward")
         except Exception as error:
             raise ExportError(
-                f"{name} is a program that {RUNTIME} cannot load: {first_line(error)}"
+                f"{name} is a program that ExecuTorch cannot load: {first_line(error)}"
             ) from error
         self._rehearsal: list[torch.Tensor] = []
 

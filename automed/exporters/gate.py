@@ -82,7 +82,7 @@ def accept(
     Attempts after that one are not asked for.
 
     Args:
-        attempts: From the boldest to the gentlest.
+        attempts: From the boldest to the gentlest; an ExportError ends them.
         judge: Runs one on the validation part and times it; an artefact that does not run is an
             ExportError, and not taken.
         score: What the score is called in a sentence.
@@ -90,7 +90,15 @@ def accept(
     """
     refused: list[str] = []
     any_quick, slow = False, 0
-    for attempt in attempts:
+    coming = iter(attempts)
+    while True:
+        try:
+            attempt = next(coming, None)
+        except ExportError as error:  # the target has no int8 for this model
+            refused.append(f"int8: {error}")
+            break
+        if attempt is None:
+            break
         try:
             verdict = judge(attempt)
         except (ExportError, DeviceError) as error:

@@ -107,6 +107,16 @@ def test_gentler_attempts_are_not_made_when_a_bold_one_will_do() -> None:
     assert made == [PER_TENSOR]
 
 
+def test_a_target_without_int8_for_a_model_is_a_reason() -> None:
+    def attempts() -> Iterator[Attempt]:
+        yield PER_TENSOR
+        raise ExportError("no kernel for convolutions of volumes")
+
+    given = accept(attempts(), judge=lambda a: verdict(worse=1), score="AUC", max_drop=0.01)
+    assert isinstance(given, Rejected)
+    assert given.refused[1] == "int8: no kernel for convolutions of volumes"
+
+
 def test_no_attempt_at_all_is_a_reason_too() -> None:
     given = decided({})
     assert given == Rejected(refused=(), quick=False)
