@@ -239,11 +239,13 @@ class Session:
             DeviceError: A device cannot be reached.
             TaskError: An objective or a limit is of a target that is not there.
         """
+        from automed.timing import places
+
         task, plan = self._plan.task, self._plan
-        others = (*plan.targets[1:], *plan.devices[1:])
         for kind, given in (("exporter", plan.targets), ("device", plan.devices)):
             if not given:
                 raise UnknownNameError(kind, "", registry.names(kind))
+        others = [place.label for place in places(plan.targets, plan.devices)[1:]]
         for name in (*task.objectives, *task.limits):
             label = name.partition("@")[2]
             if label and label not in others:

@@ -49,14 +49,12 @@ def quiet() -> Iterator[None]:
 
 try:
     with quiet():
-        from executorch import version
         from executorch.extension.pybindings import portable_lib
         from executorch.runtime import Runtime
 except ImportError as error:
     raise ExportError(
         "target executorch needs executorch; install it with: pip install 'automed[executorch]'"
     ) from error
-
 
 
 class Model:

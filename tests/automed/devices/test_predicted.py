@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from automed import data, evaluate, registry
+from automed import api, data, evaluate, registry
 from automed.devices import Artefact, device, predictor
 from automed.devices.operators import Operator, operators
 from automed.devices.predicted import Accuracy
@@ -141,6 +141,29 @@ def test_bench_tells_that_a_latency_is_predicted(cli, board, tmp_path):
     assert "predicted for host CPU: it" in told.stdout
     assert " \u00b1 " in told.stdout
     assert all(len(line) <= 100 for line in told.stdout.splitlines())
+
+
+def test_a_search_says_that_its_latencies_are_predicted(board, tmp_path, inline):
+    name = f"predicted:{board}"
+    run = api.search(
+        data="phantom:lung-ct?patients=30&seed=1",
+        out=tmp_path / "run",
+        trials=1,
+        epochs=1,
+        workers=1,
+        executor="inline",
+        families=["vgg"],
+        baselines=[],
+        devices=(name,),
+        max_drop=None,
+    )
+    error = device(name).accuracy.error
+    assert run.best.costs["latency_error"] == error
+    assert run.results.timed_on == "onnx on predicted:board.json, batch 1"
+    page = (run.folder / "report.html").read_text()
+    assert str(board.parent) not in page
+    assert f"predicted \u00b1 {error:.0%}" in page
+    assert f"predicted \u00b1 {error:.0%}" in (run.folder / "model-card.md").read_text()
 
 
 def test_files_that_are_none(board, model, tmp_path):
