@@ -8,10 +8,11 @@ from typing import Any
 
 from automed import registry
 from automed.artefacts import FULL
+from automed.earlier import learnt_from
 from automed.errors import UnknownNameError
 from automed.plan import DEFAULT_DEVICES, DEFAULT_MAX_DROP, DEFAULT_STRATEGY, DEFAULT_TARGETS, Plan
 from automed.run import RESULTS_FILE, Run
-from automed.session import Session, Silent, Watch, learnt_from
+from automed.session import Session, Silent, Watch
 from automed.task import COSTS, Direction, Task, is_cost
 
 __all__ = ["Run", "export", "resume", "search"]

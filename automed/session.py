@@ -5,31 +5,33 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from automed import __version__, devices, loop, registry
+from automed import __version__, loop, registry
+from automed.earlier import known_latencies
 from automed.errors import (
     BudgetError,
     RunError,
-    SpaceError,
-    StrategyError,
-    TaskError,
-    UnknownNameError,
 )
 from automed.executors import Resources
 from automed.failure import no_room
 from automed.family import architecture_key
 from automed.plan import Plan
+from automed.refusals import (
+    require_families,
+    require_objectives,
+    require_one_rule,
+    require_places,
+    require_within,
+)
 from automed.run import RESULTS_FILE, Run
-from automed.space import Point
 from automed.strategies import Recalling
 from automed.strategies.staged import Staged
 from automed.strategies.yardstick import Yardstick, numbers_at_random
-from automed.task import Direction, is_cost
 from automed.trial import BASELINE, Outcome, Trial
 
 if TYPE_CHECKING:
@@ -75,33 +77,17 @@ class Session:
         self._rule = rules.make(
             plan.stopping.partition(":")[2], task.objectives, rungs=task.budget.rungs
         )
-        if self._rule.rungs and getattr(self._maker, "OWN_RUNGS", False):
-            raise StrategyError(
-                f"{plan.strategy} stops trainings itself; leave out --stopping {plan.stopping}, or "
-                "take another strategy, for example optuna:tpe"
-            )
+        require_one_rule(plan, self._rule.rungs)
         self._executors = registry.part("executor", plan.executor)
-        for target in plan.targets:
-            registry.part("exporter", target)
-        for device in plan.devices:
-            registry.part("device", device)
-        problem = registry.part("problem", task.problem).PROBLEM
-        if task.score not in problem.metrics:
-            raise UnknownNameError("metric", task.score, problem.metrics)
-        for name, direction in task.objectives.items():
-            less = is_cost(name) or name in problem.errors
-            if direction != (wanted := "minimize" if less else "maximize"):
-                raise TaskError(
-                    f"{task.name}: objectives: {direction} {name}; write {name}: {wanted}"
-                )
-        self._require_families()
-        self._require_targets()
+        require_objectives(task)
+        require_families(task)
+        require_places(plan)
         self._job = self._make_job()
         self._parts = self._open_data()
         registry.require_serving(task, self._parts.train.sample)
         registry.require_answering(task)
         self._space = registry.space(task.families, task.problem, self._parts.train.sample.dims)
-        self._require_within([*plan.starts, *(point for point, _ in plan.earlier)])
+        require_within(self._space, [*plan.starts, *(point for point, _ in plan.earlier)])
 
     def start(self, folder: Path, *, probe: bool) -> Run:
         """A new search in a new folder; a probe asks first whether anything meets the limits."""
@@ -220,55 +206,6 @@ class Session:
         run = Run(folder, results)
         run.report()
         return run
-
-    def _require_families(self) -> None:
-        task, known = self._plan.task, registry.places("family")
-        for name in task.families:
-            if name not in known:
-                raise UnknownNameError("family", name, known)
-        for name, network in task.networks.items():
-            if (family := str(network["family"])) not in known:
-                wrong = UnknownNameError("family", family, known)
-                raise TaskError(f"{task.name}: networks.{name}: {wrong}")
-
-    def _require_targets(self) -> None:
-        """Refuse what cannot run or be reached, and costs in places that were not asked for.
-
-        Raises:
-            ExportError: A target's own yardstick does not run on it.
-            DeviceError: A device cannot be reached.
-            TaskError: An objective or a limit is of a target that is not there.
-        """
-        from automed.timing import places
-
-        task, plan = self._plan.task, self._plan
-        for kind, given in (("exporter", plan.targets), ("device", plan.devices)):
-            if not given:
-                raise UnknownNameError(kind, "", registry.names(kind))
-        others = [place.label for place in places(plan.targets, plan.devices)[1:]]
-        for name in (*task.objectives, *task.limits):
-            label = name.partition("@")[2]
-            if label and label not in others:
-                raise TaskError(
-                    f"{name} is asked for, and {label} is neither a target nor a device after the "
-                    f"first; give --target {','.join(plan.targets)},... or --device "
-                    f"{','.join(plan.devices)},..."
-                )
-        for target in plan.targets:
-            exporter = registry.part("exporter", target)
-            exporter.load(exporter.reference()).rehearse()
-        for device in plan.devices:
-            devices.device(device).describe()
-
-    def _require_within(self, points: Sequence[Point]) -> None:
-        for point in points:
-            if point.keys() != self._space.keys() or any(
-                value not in self._space[name] for name, value in point.items()
-            ):
-                raise SpaceError(
-                    "the search to start from had another space; give --family as it was searched "
-                    "there, on images of as many dimensions, or leave out --warm-start"
-                )
 
     def _open_data(self) -> "Parts":
         from automed import data
@@ -391,57 +328,3 @@ def _acknowledged(watch: Watch) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, usual)
-
-
-def learnt_from(folder: Path) -> tuple[tuple[Point, ...], tuple[tuple[Point, float], ...]]:
-    """The points on the front of a search, and all it trained to their end, with their losses.
-
-    From its record alone: architectures and scores, of no image anything.
-
-    Raises:
-        RunError: The folder is no run, or nothing in it was trained to its end.
-    """
-    from automed.front import front, oriented
-    from automed.record import Record
-
-    record = Record.open(folder)
-    objectives: dict[str, Direction] = record.settings["plan"]["task"]["objectives"]
-    done = [(t, o) for t, o in record.rows() if o.state == "complete"]
-    if not done:
-        raise RunError(
-            f"{folder}: no trial was trained to its end, so there is nothing to start from"
-        )
-    values = [[o.value(name) for name in objectives] for _, o in done]
-    on_front = front(values, list(objectives.values()))
-    score = next(place for place, name in enumerate(objectives) if not is_cost(name))
-    losses = oriented(values, list(objectives.values()))[:, score]
-    every = ((t.point, float(loss)) for (t, _), loss in zip(done, losses, strict=True))
-    return tuple(done[i][0].point for i in on_front), tuple(every)
-
-
-def known_latencies(folder: str | Path) -> dict[str, dict[str, float]]:
-    """Timings of an earlier run by `lowering.memo_key`, for the first place it was for alone.
-
-    Every trial has its own, and every graph one for trials that the run did not hold.
-
-    Raises:
-        RunError: The folder is no run.
-    """
-    from automed.lowering import memo_key
-    from automed.record import Record
-    from automed.timing import places
-
-    record = Record.open(Path(folder))
-    plan = record.settings["plan"]
-    place = places(plan["targets"], plan["devices"])[0]
-    return {
-        memo_key(outcome.graph, place, name): {
-            cost: value
-            for cost, value in outcome.costs.items()
-            if cost.startswith("latency") and "@" not in cost
-        }
-        for rows in (record.baselines(), record.rows())  # a strategy was told of trials only
-        for trial, outcome in rows
-        if outcome.graph
-        for name in ("", trial.name)
-    }

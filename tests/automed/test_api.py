@@ -12,10 +12,10 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from automed import api, registry
+from automed.earlier import known_latencies
 from automed.errors import SpaceError, UnknownNameError
 from automed.lowering import memo_key
 from automed.record import Record
-from automed.session import known_latencies
 from automed.strategies.yardstick import numbers_at_random
 from automed.task import Budget
 from automed.timing import places
