@@ -125,8 +125,8 @@ def loaded(name: str, file: str, threads: int) -> tuple[Model, dict[str, Any]]:
     make, module, package = row or sys.exit(f"{file} ends in none of {', '.join(sum(LOADERS, ()))}")
     try:
         runtime = importlib.import_module(module)
-    except ImportError:
-        sys.exit(f"python3 has no {package}; install it there with: pip install {package}")
+    except ImportError as e:  # of it, or of what it needs
+        sys.exit(f"python3 has no {package}; install it there with: pip install {package} ({e})")
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     before = memory_bytes("VmRSS")

@@ -253,3 +253,17 @@ def test_a_disk_that_is_full_at_the_end_is_one_line_and_the_search_resumes(tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not [*out.rglob("*.tmp"), *out.rglob("*.onnx")]
     assert api.resume(out).best.files
+
+
+@pytest.mark.slow
+def test_vectors_pass_where_there_is_executorch_only(tmp_path, inline):
+    options = OPTIONS | {"families": ["vgg"]}
+    run = api.search(data=DATA, out=tmp_path / "run", targets=("executorch",), **options)
+    assert run.results.timed_on.startswith("host CPU, executorch in executorch 1.5")
+    assert run.best.artefact.endswith(".pte")
+    zipfile.ZipFile(bundle.write(run, tmp_path / "it.zip")).extractall(tmp_path / "it")
+    done = checked(environment(tmp_path / "env", "executorch", "torch"), tmp_path / "it")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(line.startswith("ok") for line in done.stdout.splitlines())
+    done = checked(environment(tmp_path / "bare", "executorch"), tmp_path / "it")
+    assert "pip install executorch (" in done.stdout, "its package does not bring PyTorch along"
