@@ -195,5 +195,6 @@ def blaming(what: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # it reports what it runs
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # runtimes report what they run, but for these
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     print(json.dumps(answer(Path(sys.argv[1])) if sys.argv[1:] else machine()))

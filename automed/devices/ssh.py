@@ -40,7 +40,7 @@ class _UnreachedError(DeviceError):
 
 
 def _carry_out(board: str, options: Sequence[str], session: Session) -> Answers:
-    folder = f"/tmp/automed-{secrets.token_hex(8)}"
+    folder = f'"${{TMPDIR:-/tmp}}"/automed-{secrets.token_hex(8)}'
     reached = True
     try:
         make_folder = f"umask 077 && mkdir {folder} && tar -xf - -C {folder}"

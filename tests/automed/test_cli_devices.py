@@ -39,7 +39,7 @@ def test_bench_prints_a_table_that_fits(cli, model):
     told = cli("bench", model, "--repeats", "10")
     assert told.code == 0, told.stderr
     assert f"host CPU: {latency.processor()}" in told.stdout
-    assert "10 timed inferences each, after 10 more" in told.stdout
+    assert "10 timed inferences each, after 10 more" in " ".join(told.stdout.split())
     (row,) = (line for line in told.stdout.splitlines() if "nodule.onnx" in line)
     assert "onnxruntime" in row
     assert all(len(line) <= 100 for line in told.stdout.splitlines())

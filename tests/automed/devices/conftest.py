@@ -53,7 +53,7 @@ class Board:
 
     def left(self):
         """Folders that automed made there and has not removed."""
-        return sorted(Path("/tmp").glob("automed-*[0-9a-f]/"))
+        return sorted((self.folder / "tmp").iterdir())
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def board(tmp_path, monkeypatch):
     folder = tmp_path / "board"
     programs = folder / "bin"
     programs.mkdir(parents=True)
+    (folder / "tmp").mkdir()
     for name in ("sh", "mkdir", "tar", "cat", "kill", "rm"):
         (programs / name).symlink_to(shutil.which(name) or "/bin/true")
     for key in ("host", "user"):
@@ -75,7 +76,8 @@ def board(tmp_path, monkeypatch):
     (folder / "sshd_config").write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\n"
         f"AuthorizedKeysFile {folder}/user.pub\nStrictModes no\nUsePAM no\n"
-        f"PermitRootLogin yes\nPasswordAuthentication no\nSetEnv PATH={programs} HOME={folder}\n"
+        f"PermitRootLogin yes\nPasswordAuthentication no\n"
+        f"SetEnv PATH={programs} HOME={folder} TMPDIR={folder}/tmp\n"
     )
     key = (folder / "host.pub").read_text()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}")
