@@ -36,9 +36,9 @@ def test_it_goes_on_where_it_was_stopped(tmp_path):
 @pytest.mark.parametrize(
     ("task", "targets"),
     [
-        ("lung-ct", "onnx,openvino,executorch,ort,torch-export"),
+        ("lung-ct", "onnx,openvino,executorch,ort"),
         ("lung-ct-3d", "onnx,openvino,executorch"),
-        ("lung-ct-seg", "onnx,openvino,executorch"),
+        ("lung-ct-seg", "onnx,openvino"),
         ("brain-mri-seg", "onnx,openvino"),
         ("lung-ct-detect", "onnx,openvino"),
         ("lung-ct-denoise", "onnx,openvino"),
