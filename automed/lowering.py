@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,10 +135,11 @@ def limited(seconds: float, what: str) -> Iterator[None]:
     def late(number: int, frame: object) -> None:
         raise TimeoutError(f"{what} took more than {seconds:g} s")
 
-    usual = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    usual, begun = signal.signal(signal.SIGALRM, late), time.monotonic()
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, usual)
+        signal.signal(signal.SIGALRM, usual)  # and whoever waits for that alarm still gets it
+        again = max(left - (time.monotonic() - begun), 0.001) if left else 0.0
+        signal.setitimer(signal.ITIMER_REAL, again)

@@ -1,12 +1,15 @@
 """What is known of a candidate on every target before it is trained."""
 
+import signal
+import time
+
 import pytest
 import torch
 from small_models import TASK, sample
 from torch import nn
 
 from automed import registry
-from automed.lowering import Lowered, lowered, memo_key
+from automed.lowering import Lowered, limited, lowered, memo_key
 from automed.timing import places, runtime
 
 BOTH = ("onnx", "openvino")
@@ -89,3 +92,25 @@ def test_known_latencies_are_taken_for_the_target_they_are_of(known):
 def test_a_runtime_is_told_with_its_version():
     assert runtime("onnx").startswith("onnxruntime 1.")
     assert runtime("openvino").startswith("openvino 20")
+
+
+def test_a_limit_ends_what_takes_longer_and_leaves_other_alarms():
+    rung = []
+    usual = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
+    before, _ = signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        late = pytest.raises(TimeoutError, match=r"lowering to it took more than 0.05 s")
+        with late, limited(0.05, "lowering to it"):
+            time.sleep(10)
+        assert rung == []
+        time.sleep(0.5)
+        assert rung == [signal.SIGALRM]
+    finally:
+        signal.signal(signal.SIGALRM, usual)
+        signal.setitimer(signal.ITIMER_REAL, before)
+
+
+def test_what_takes_too_long_to_lower_is_refused(monkeypatch):
+    monkeypatch.setattr("automed.lowering.LIMIT_S", 0.001)
+    there = lower(targets=("onnx",))
+    assert "lowering to onnx took more than 0.001 s" in there.refusals["onnx"]
