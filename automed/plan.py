@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
+
+from automed.errors import RunError
 from automed.space import Point
 from automed.task import Task
 
@@ -78,20 +81,30 @@ class Plan:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Plan":
-        """The plan behind a record."""
-        window = settings["window"]
-        return cls(
-            **dict(settings)
-            | {
-                "task": Task.model_validate(settings["task"]),
-                "window": None if window is None else (window[0], window[1]),
-                "targets": tuple(settings["targets"]),
-                "devices": tuple(settings["devices"]),
-                "own_limits": tuple(settings.get("own_limits", ())),
-                "starts": tuple(settings.get("starts", ())),
-                "earlier": tuple((p, loss) for p, loss in settings.get("earlier", ())),
-            }
-        )
+        """The plan behind a record.
+
+        Raises:
+            RunError: Another version of automed began the search.
+        """
+        try:
+            window = settings["window"]
+            return cls(
+                **dict(settings)
+                | {
+                    "task": Task.model_validate(settings["task"]),
+                    "window": None if window is None else (window[0], window[1]),
+                    "targets": tuple(settings["targets"]),
+                    "devices": tuple(settings["devices"]),
+                    "own_limits": tuple(settings["own_limits"]),
+                    "starts": tuple(settings["starts"]),
+                    "earlier": tuple((p, loss) for p, loss in settings["earlier"]),
+                }
+            )
+        except (KeyError, TypeError, ValidationError) as error:
+            raise RunError(
+                "the search was begun by another version of automed; resume it with that one, or "
+                "start a new one with --warm-start of its folder"
+            ) from error
 
     @property
     def num_workers(self) -> int:
