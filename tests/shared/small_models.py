@@ -1,5 +1,7 @@
 """Small models as training could leave them, which every target is tried with."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -10,7 +12,7 @@ from automed.sample import InputSpec, SampleSpec, TargetSpec
 HU = (-1000.0, 400.0)
 TASK = registry.task("lung-ct")
 TELLTALES = [
-    "/root", "/home", "/tmp", "/usr", "/opt", "/work", "C:\\", ".py", "site-packages",
+    str(Path.cwd()), "/root", "/home", "/tmp", "/usr", "/opt", "C:\\", ".py", "site-packages",
     "Traceback", 'File "', "stack_trace", "pkg.torch", "forward(",
 ]  # fmt: skip
 """What a file would hold if it told of the machine it was made on."""
