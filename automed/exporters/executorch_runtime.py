@@ -6,10 +6,9 @@ import json
 import logging
 import os
 import sys
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from automed.errors import ExportError
+from automed.exporters import archive, onnx_file
 
 METADATA, FACTS = "metadata.json", "program.json"
 """Members of the ZIP archive behind the program: `unzip -p model.pte metadata.json` reads one."""
@@ -27,24 +27,18 @@ METADATA, FACTS = "metadata.json", "program.json"
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep progress and warnings off the user's screen, those of C++ and of imports too."""
-    level, handlers = logging.root.manager.disable, list(logging.root.handlers)
-    logging.disable(logging.WARNING)
+    handlers = list(logging.root.handlers)
     sys.stderr.flush()
     screen, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            redirect_stdout(io.StringIO()),
-            redirect_stderr(io.StringIO()),
-        ):
+        with onnx_file.quiet():
             yield
     finally:
         os.dup2(screen, 2)
         os.close(screen)
         os.close(nowhere)
         logging.root.handlers[:] = handlers  # executorch adds its own
-        logging.disable(level)
 
 
 try:
@@ -67,11 +61,7 @@ class Model:
             ExportError: The file is not an ExecuTorch program of automed's, or it is broken. It is
                 compared with its checksum first: the runtime may crash on what is not a program.
         """
-        name = artefact.name if isinstance(artefact, Path) else "model"
-        try:
-            content = artefact.read_bytes() if isinstance(artefact, Path) else artefact
-        except OSError as error:
-            raise ExportError(f"{name} cannot be read: {error.strerror}") from error
+        name, content = archive.name_and_content(artefact)
         self.facts = facts(content, name)
         runtime = _runtime()
         try:

@@ -11,6 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from automed.errors import ExportError
+from automed.exporters import archive
 from automed.sample import InputSpec, TargetSpec
 
 
@@ -38,11 +39,7 @@ class Model:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        name = artefact.name if isinstance(artefact, Path) else "model"
-        try:
-            content = artefact.read_bytes() if isinstance(artefact, Path) else artefact
-        except OSError as error:
-            raise ExportError(f"{name} cannot be read: {error.strerror}") from error
+        name, content = archive.name_and_content(artefact)
         try:
             self._session = ort.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
