@@ -1,11 +1,11 @@
 """What `automed doctor` tells: versions, devices, caches, and what is missing."""
 
 import importlib.metadata
-import os
 import platform
 from collections.abc import Iterator
 
 import automed
+from automed.executors import num_cores
 
 
 def facts() -> Iterator[tuple[str, str]]:
@@ -17,7 +17,7 @@ def facts() -> Iterator[tuple[str, str]]:
             yield requirement, importlib.metadata.version(requirement)
         except importlib.metadata.PackageNotFoundError:
             yield requirement, f"missing; install it with: pip install {requirement}"
-    yield "cpu", f"{os.cpu_count()} cores"
+    yield "cpu", f"{num_cores()} cores"
     yield "gpu", _gpus()
     from automed.data.cache import cache_folder
 

@@ -1,7 +1,6 @@
 """One search as plain values: what the record keeps, and what a resumed search needs."""
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from automed.errors import RunError
+from automed.executors import num_cores
 from automed.space import Point
 from automed.task import Task
 
@@ -109,4 +109,4 @@ class Plan:
     @property
     def num_workers(self) -> int:
         """Trials at once."""
-        return self.workers or max(1, os.cpu_count() or 1)
+        return self.workers or num_cores()

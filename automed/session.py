@@ -1,6 +1,5 @@
 """The composition root: one process's part of a search, from a plan to a run."""
 
-import os
 import signal
 import sqlite3
 import threading
@@ -17,7 +16,7 @@ from automed.errors import (
     BudgetError,
     RunError,
 )
-from automed.executors import Resources
+from automed.executors import Resources, num_cores
 from automed.failure import no_room
 from automed.family import architecture_key
 from automed.plan import Plan
@@ -217,7 +216,6 @@ class Session:
         from automed.evaluate import Job
 
         plan = self._plan
-        cores = os.cpu_count() or 1
         return Job(
             task=plan.task,
             data=plan.data,
@@ -226,7 +224,7 @@ class Session:
             seed=plan.seed,
             targets=plan.targets,
             devices=plan.devices,
-            threads=max(1, cores // plan.num_workers) if plan.executor == "local" else 1,
+            threads=max(1, num_cores() // plan.num_workers) if plan.executor == "local" else 1,
             latencies={} if plan.latencies is None else known_latencies(plan.latencies),
         )
 

@@ -40,6 +40,13 @@ class Resources:
     address: str | None = None
 
 
+def num_cores() -> int:
+    """CPU cores that this process may use: those of its container or its affinity, if it has one."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
 class Executor(Protocol):
     """Owns processes, devices and crashes; knows nothing of spaces or networks."""
 

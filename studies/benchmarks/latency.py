@@ -1,12 +1,14 @@
 """How well latencies repeat from session to session, and how well they are predicted.
 
     python studies/benchmarks/latency.py [--device host] [--task lung-ct] [--architectures 240]
+                                        [--out board.json]
 
 First the default network of every family of the task is timed in five sessions, in processes of
 their own; its p50 in each, divided by the reference artefact's, is compared with the median of
 the five. Then random architectures of the task are timed twice, as `automed profile` does, and
 every one's latency is predicted from architectures of other folds alone; beside it stands how
-well the first timing predicts the second, which no predictor can beat.
+well the first timing predicts the second, which no predictor can beat. The timings are kept in
+--out.
 """
 
 import argparse
@@ -34,11 +36,12 @@ def main() -> None:
     parser.add_argument("--task", default="lung-ct")
     parser.add_argument("--architectures", type=int, default=240)
     parser.add_argument("--repeats", type=int, default=devices.REPEATS)
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     repeat(given.device, given.task, given.repeats)
     print()
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "board.json"
+        out = given.out or Path(folder) / "board.json"
         profile(
             given.device,
             given.task,
