@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from automed.record import Record
 
 
+FEW = 15
+"""Trainings up to which every start has a whole one."""
+
+
 class Watch(loop.Watch, Protocol):
     """Who looks on."""
 
@@ -77,6 +81,7 @@ class Session:
             plan.stopping.partition(":")[2], task.objectives, rungs=task.budget.rungs
         )
         require_one_rule(plan, self._rule.rungs)
+        self._pauses = bool(self._rule.rungs) or getattr(self._maker, "OWN_RUNGS", False)
         self._executors = registry.part("executor", plan.executor)
         require_objectives(task)
         require_families(task)
@@ -239,7 +244,11 @@ class Session:
         return trials
 
     def _starts(self) -> list[Trial]:
-        """The default of every family, which a person would try first, and an earlier front."""
+        """The default of every family, which a person would try first, and an earlier front.
+
+        Where trainings can be paused they are given a first look, and go on if they promise most;
+        with FEW trainings in all a search might then end with none complete.
+        """
         task = self._plan.task
         own = {
             name: {k: v for k, v in registry.family(name)().config().items() if k in self._space}
@@ -247,8 +256,10 @@ class Session:
         }
         every = {k: v for config in own.values() for k, v in config.items()}
         points = [{**every, **own[name], "family": name} for name in task.families]
+        is_first_look = self._pauses and task.budget.trials > FEW
+        epochs = task.budget.rungs[0] if is_first_look else task.budget.epochs
         return [
-            Trial(number, str(point["family"]), point, task.budget.epochs)
+            Trial(number, str(point["family"]), point, epochs)
             for number, point in enumerate([*points, *self._plan.starts])
         ]
 

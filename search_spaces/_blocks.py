@@ -8,12 +8,14 @@ import torch
 from monai.networks.blocks.squeeze_and_excitation import ChannelSELayer
 from monai.networks.layers.factories import Conv, Norm, Pad, Pool
 from torch import Tensor, nn
+from torch.nn import functional
 
 from automed.sample import InputSpec
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardswish": nn.Hardswish, "silu": nn.SiLU}
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """What torch calls linear interpolation, by spatial dimensions."""
+MAX_POOLS = {1: functional.max_pool1d, 2: functional.max_pool2d, 3: functional.max_pool3d}
 Extent = int | tuple[int, int, int]
 """One number for every axis, or one an axis of a volume."""
 REDUCTION = 4
@@ -130,8 +132,7 @@ class Layers:
 
     def halve(self) -> nn.Module:
         """Max pooling over 2 pixels an axis; an odd last pixel is kept."""
-        pool: nn.Module = Pool["max", self.dims](kernel_size=2, ceil_mode=True)
-        return pool
+        return Halving()
 
     def double(self, inputs: int, outputs: int, kind: str) -> nn.Sequential:
         """Twice the pixels an axis: "nearest" or "linear" interpolation, or "transposed".
@@ -194,6 +195,15 @@ class Layers:
     def _norm(self, channels: int, active: bool) -> list[nn.Module]:
         norm: nn.Module = Norm[self.norm, self.dims](channels, affine=True)
         return [norm, self.activate()] if active else [norm]
+
+
+class Halving(nn.Module):
+    """Max pooling over 2 pixels of every axis that has as many: OpenVINO refuses to pool one."""
+
+    def forward(self, x_NCS: Tensor) -> Tensor:
+        window = [2 if pixels > 1 else 1 for pixels in x_NCS.shape[2:]]
+        y_NCS: Tensor = MAX_POOLS[len(window)](x_NCS, window, ceil_mode=True)
+        return y_NCS
 
 
 class Ghost(nn.Module):

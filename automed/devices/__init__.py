@@ -77,7 +77,7 @@ class Measured:
         os: Its operating system.
         runtime: What ran it, with the version.
         threads: CPU threads of the runtime.
-        error: For a value that is predicted, the share of it by which half of all held-out
+        error: For a value that is predicted, the share of it by which nine of ten held-out
             architectures differed from it at most; None for one that is measured.
     """
 

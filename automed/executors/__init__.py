@@ -41,7 +41,7 @@ class Resources:
 
 
 def num_cores() -> int:
-    """CPU cores that this process may use: those of its container or its affinity, if it has one."""
+    """CPU cores that this process may use: those of its container or its affinity."""
     import joblib
 
     return int(joblib.cpu_count())

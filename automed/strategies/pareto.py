@@ -29,12 +29,15 @@ POOL = 300
 """Architectures that are weighed: new ones thought of, or the least beaten of those paused."""
 LOOKS = 0.4
 """Share of the training that goes to fidelities below the full one."""
-AT_RANDOM = 0.1
-"""Share of new architectures drawn blindly, lest the surrogate never hears that it errs."""
+BLINDLY = 0.2
+"""Share of new architectures that are taken for their costs alone, lest the surrogate never hears
+that it errs."""
 OWN_RUNGS = True
 """It pauses trainings itself, so that no stopping rule is put around it."""
 LEVELS = 200
 """Costs at which an architecture is held against the front."""
+NEAR = 0.8
+"""Share of these that lie no further than the front goes."""
 BEYOND = 0.1
 """How far these go beyond the dearest architecture, as a logarithm, lest that one gain nothing."""
 
@@ -142,8 +145,7 @@ class Pareto:
         believes = len(known) >= FIRST and self._learn()
         paused = [k for k in known if k.losses and k.asked is None and not k.over]
         if not paused or len(known) < FIRST or self._may_look():
-            blindly = not believes or rng.random() < AT_RANDOM
-            point = self._thought_of(rng, blindly)
+            point = self._thought_of(rng, believes)
             if point is not None or not paused:
                 return None if point is None else self._new(point)
         if not believes:
@@ -205,8 +207,11 @@ class Pareto:
                 looks += self._rungs[rung]
         return top == 0 or looks <= LOOKS * (looks + full)
 
-    def _thought_of(self, rng: random.Random, blindly: bool) -> Point | None:
-        """The most promising of many new points: half random, half children of the front."""
+    def _thought_of(self, rng: random.Random, believes: bool) -> Point | None:
+        """The most promising of many new points, half random, half children of the front.
+
+        Some are the nearest to costs drawn at random: most random points cost much the same.
+        """
         parents = self._front()
         pool: dict[Key, Point] = {}
         for number in range(POOL):
@@ -214,10 +219,15 @@ class Pareto:
             key = self._key(point)
             if key not in self._known:
                 pool[key] = point
-                if blindly:
+                if not believes:
                     return point
         new = [Known(point, 0, self._surrogate.row(point)) for point in pool.values()]
-        return self._most_promising(new).point if new else None
+        if not new:
+            return None
+        if rng.random() < BLINDLY:
+            wanted = rng.choice(self._levels())
+            return new[int(np.abs(self._belief(new).costs - wanted).sum(1).argmin())].point
+        return self._most_promising(new).point
 
     def _front(self) -> list[Known]:
         """Those that nothing beats, at the highest rung that any has reached."""
@@ -279,21 +289,30 @@ class Pareto:
         return gains
 
     def _levels(self) -> Floats:
-        """Costs (L, C), logarithms: evenly up to the limit, or beyond whatever is to be had."""
+        """Costs (L, C), logarithms, up to the limit: most evenly as far as the front goes.
+
+        The others go on from there to a little beyond the dearest, which may be more accurate.
+        """
         if not self._costs:
             return np.zeros((1, 0))
         lowered = [
             (k.costs, k.limits) for k in self._known.values() if k.costs is not None and k.runs
         ]
-        highest = np.max([self._surrogate.dearest, *(c for c, _ in lowered)], 0) + BEYOND
+        highest = np.max([self._surrogate.dearest, *(costs for costs, _ in lowered)], 0) + BEYOND
         costs, limits = lowered[0]
         for place, name in enumerate(self._costs):
             if name in limits:
                 highest[place] = min(highest[place], costs[place] - limits[name])
+        front = [k.costs + BEYOND for k in self._front() if k.costs is not None]
+        reached = np.minimum(np.max(front or [highest], 0), highest)
         rng = np.random.default_rng(0)
-        even = (np.arange(LEVELS) + 0.5) / LEVELS
-        levels: Floats = np.log([rng.permutation(even) * h for h in np.exp(highest)]).T
-        return levels
+        num_near = round(NEAR * LEVELS)
+        levels = []
+        for near, far in zip(np.exp(reached), np.exp(highest), strict=True):
+            up = near * (np.arange(num_near) + 0.5) / num_near
+            on = np.linspace(near, far, LEVELS - num_near + 1)[1:]
+            levels.append(rng.permutation(np.concatenate([up, on])))
+        return np.log(levels).T
 
     def _belief(self, among: Sequence[Known]) -> "Belief":
         return self._surrogate.belief(*self._arrays(among))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.special import ndtr, softmax
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Kernel, Matern, WhiteKernel
@@ -40,6 +41,11 @@ KERNELS = tuple(
 exchanged for another is 1.4), and what share of the variance no parameter explains."""
 IMPLAUSIBLE = 0.02
 """A kernel of less weight than this is left out."""
+TELLING = 20
+"""Observations that features can be weighed by."""
+ALIKE = 0.5
+"""By how much features differ in length, a standard deviation of its logarithm, if nothing is known
+of them."""
 
 
 class Belief(NamedTuple):
@@ -71,7 +77,8 @@ class Surrogate:
         rung: The highest rung that anything is known of; -1 if there is none.
         worst: The loss that anything has to stay under to be worth something: the median of what
             is expected of random architectures.
-        dearest: The highest costs (C,) that are expected among random architectures.
+        cheapest: The lowest costs (C,), logarithms, that are expected among random architectures.
+        dearest: The highest of these.
     """
 
     def __init__(self, space: Joint, *, num_rungs: int) -> None:
@@ -81,7 +88,8 @@ class Surrogate:
         self._earlier: Process | None = None
         rng = random.Random(0)
         self._anyone = np.array([self._encode(drawn_point(space, rng)) for _ in range(ANYONE)])
-        self.worst, self.rung, self.dearest = math.inf, -1, np.empty(0)
+        self.worst, self.rung = math.inf, -1
+        self.cheapest = self.dearest = np.empty(0)
 
     def row(self, point: Point) -> Floats:
         """A point in numbers (F,)."""
@@ -126,7 +134,8 @@ class Surrogate:
         nothing = np.full((ANYONE, costs_NC.shape[1]), np.nan)
         unknown = np.full((ANYONE, losses_NR.shape[1]), np.nan)
         anyone = self.belief(self._anyone, nothing, unknown)
-        self.worst, self.dearest = float(np.median(anyone.losses)), anyone.costs.max(0)
+        self.worst = float(np.median(anyone.losses))
+        self.cheapest, self.dearest = anyone.costs.min(0), anyone.costs.max(0)
 
     def belief(self, rows_NF: Floats, costs_NC: Floats, losses_NR: Floats) -> Belief:
         """What is expected of architectures, given what is known of them, NaN where nothing is."""
@@ -194,11 +203,12 @@ class Process:
 
     Few observations, chosen where they promise much, fit a long kernel and a short one alike: the
     likeliest alone is far too sure of itself, and a search that believes it stays where it is. So
-    each counts by its likelihood, and where they disagree the mixture is unsure.
+    each counts by its likelihood, and where they disagree the mixture is unsure. What features are
+    worth to the likeliest stretches them for all.
 
-    Kernels are weighed by the first observations, whose number grows in steps to SOUGHT. Equal
-    observations in an equal order give the same weights. Of many observations it learns from the
-    more telling half and from an even choice of the others, MOST in all.
+    Kernels and features are weighed by the first observations, whose number grows in steps to
+    SOUGHT. Equal observations in an equal order give the same weights. Of many observations it
+    learns from the more telling half and from an even choice of the others, MOST in all.
 
     Args:
         telling: Values whose observations are the more telling the smaller they are.
@@ -207,7 +217,7 @@ class Process:
 
     def __init__(self, *, telling: Telling = np.asarray, losses: bool = False) -> None:
         self._telling, self._tamed = telling, compressed if losses else np.asarray
-        self._weights = np.empty(0)
+        self._weights = self._stretch = np.empty(0)
         self._sought = self._held = np.empty((0, 0)), np.empty(0)
         self._fitted: list[GaussianProcessRegressor] = []
 
@@ -217,18 +227,17 @@ class Process:
         x, y = x_NF[:first], y_N[:first]
         if not self._fitted or not _same((x, y), self._sought):
             self._sought, self._fitted = (x, y), []
-            self._weights = (
-                _weights(x, self._tamed(y)) if first else np.full(len(KERNELS), 1 / len(KERNELS))
-            )
+            self._weights, self._stretch = _weighed(x, self._tamed(y) if first else y)
         kept = _thinned(np.argsort(self._telling(y_N), kind="stable"))
-        x, y = x_NF[kept], self._tamed(y_N)[kept]
+        x, y = x_NF[kept] * self._stretch, self._tamed(y_N)[kept]
         if not self._fitted or not _same((x, y), self._held):
             self._fitted = [_process(KERNELS[k], x, y) for k in np.flatnonzero(self._weights)]
             self._held = x, y
 
     def __call__(self, x_NF: Floats) -> tuple[Floats, Floats]:
         """Means (N,) and standard deviations (N,) of what is the architecture's own."""
-        beliefs = [process.predict(x_NF, return_std=True) for process in self._fitted]
+        x = x_NF * self._stretch
+        beliefs = [process.predict(x, return_std=True) for process in self._fitted]
         means, deviations = np.moveaxis(np.array(beliefs), 1, 0)
         weights = self._weights[self._weights > 0]
         mean = weights @ means
@@ -239,13 +248,43 @@ def _process(kernel: Kernel, x_NF: Floats, y_N: Floats) -> GaussianProcessRegres
     return GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True).fit(x_NF, y_N)
 
 
-def _weights(x_NF: Floats, y_N: Floats) -> Floats:
-    """Chances (K,) of the kernels, 0 for those that are implausible."""
-    fitted = [_process(kernel, x_NF, y_N) for kernel in KERNELS]
-    chances = softmax([process.log_marginal_likelihood_value_ for process in fitted])
+def _weighed(x_NF: Floats, y_N: Floats) -> tuple[Floats, Floats]:
+    """Chances (K,) of the kernels, 0 for those that are implausible, and stretches (F,)."""
+    stretch = np.ones(x_NF.shape[1])
+    if not len(y_N):
+        return np.full(len(KERNELS), 1 / len(KERNELS)), stretch
+    likelihoods = _likelihoods(x_NF, y_N)
+    if len(y_N) >= TELLING:
+        stretch = _stretch(KERNELS[int(np.argmax(likelihoods))], x_NF, y_N)
+        likelihoods = _likelihoods(x_NF * stretch, y_N)
+    chances = softmax(likelihoods)
     plausible: Floats = np.where(chances < IMPLAUSIBLE, 0.0, chances)
     plausible /= plausible.sum()
-    return plausible
+    return plausible, stretch
+
+
+def _likelihoods(x_NF: Floats, y_N: Floats) -> list[float]:
+    return [_process(k, x_NF, y_N).log_marginal_likelihood_value_ for k in KERNELS]
+
+
+def _stretch(kernel: Kernel, x_NF: Floats, y_N: Floats) -> Floats:
+    """Factors (F,) by which features are worth more or less than a kernel takes them for.
+
+    They are those that observations and ALIKE together make most plausible.
+    """
+    smooth, noise = kernel.k1, kernel.k2
+    lengths = np.full(x_NF.shape[1], smooth.length_scale)
+    process = _process(Matern(lengths, nu=smooth.nu) + noise, x_NF, y_N)
+    start = np.log(lengths)
+
+    def implausible(logs_F: Floats) -> tuple[float, Floats]:
+        likelihood, slope = process.log_marginal_likelihood(logs_F, True, clone_kernel=False)
+        apart = (logs_F - start) / ALIKE
+        return 0.5 * float(apart @ apart) - likelihood, apart / ALIKE - slope
+
+    found = minimize(implausible, start, jac=True, method="L-BFGS-B")
+    stretch: Floats = np.exp(start - found.x)
+    return stretch
 
 
 def _thinned(ranked_N: NDArray[np.intp]) -> NDArray[np.intp]:

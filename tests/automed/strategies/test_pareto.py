@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.gaussian_process import GaussianProcessRegressor
 
 from automed import api, registry
 from automed.errors import StrategyError
 from automed.space import Choice, Integer, Real, joint
 from automed.strategies.pareto import LOOKS, Pareto, expected_improvement
-from automed.strategies.surrogate import MOST, Chain, Encoding, Process, compressed
+from automed.strategies.surrogate import KERNELS, MOST, Chain, Encoding, Process, compressed
 from automed.task import Direction
 from automed.trial import Outcome, Trial
 
@@ -210,8 +211,22 @@ def test_many_observations_are_thinned_and_the_best_of_them_kept() -> None:
     kept = process._fitted[0].X_train_
     assert len(kept) == MOST
     rows = {tuple(row) for row in kept}
-    assert all(tuple(row) in rows for row in x[y < MOST // 2])
-    assert tuple(x[y.argmax()]) in rows
+    learnt = x * process._stretch
+    assert all(tuple(row) in rows for row in learnt[y < MOST // 2])
+    assert tuple(learnt[y.argmax()]) in rows
+
+
+def test_features_that_tell_more_count_for_more() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.random((60, 6))
+    y = np.sin(6 * x[:, 0]) + rng.normal(0, 0.05, 60)
+    told = Process()
+    told.fit(x, y)
+    assert told._stretch[0] > 1.5 * told._stretch[1:].max()
+    at = rng.random((200, 6))
+    error = np.abs(told(at)[0] - np.sin(6 * at[:, 0])).mean()
+    unstretched = GaussianProcessRegressor(KERNELS[2], optimizer=None, normalize_y=True)
+    assert error < 0.7 * np.abs(unstretched.fit(x, y).predict(at) - np.sin(6 * at[:, 0])).mean()
 
 
 def test_a_process_depends_on_what_it_was_taught_last_alone() -> None:
