@@ -225,8 +225,10 @@ class Pareto:
         if not new:
             return None
         if rng.random() < BLINDLY:
-            wanted = rng.choice(self._levels())
-            return new[int(np.abs(self._belief(new).costs - wanted).sum(1).argmin())].point
+            costs = self._belief(new).costs
+            bounds = zip(self._surrogate.cheapest, self._surrogate.dearest, strict=True)
+            wanted = [rng.uniform(low, high) for low, high in bounds]
+            return new[int(np.abs(costs - wanted).sum(1).argmin())].point
         return self._most_promising(new).point
 
     def _front(self) -> list[Known]:
@@ -289,9 +291,9 @@ class Pareto:
         return gains
 
     def _levels(self) -> Floats:
-        """Costs (L, C), logarithms, up to the limit: most evenly as far as the front goes.
+        """Costs (L, C), logarithms, up to the limit: most evenly up to the best of any rung.
 
-        The others go on from there to a little beyond the dearest, which may be more accurate.
+        The others go on from there to a little beyond the dearest, which may be better still.
         """
         if not self._costs:
             return np.zeros((1, 0))
@@ -303,8 +305,12 @@ class Pareto:
         for place, name in enumerate(self._costs):
             if name in limits:
                 highest[place] = min(highest[place], costs[place] - limits[name])
-        front = [k.costs + BEYOND for k in self._front() if k.costs is not None]
-        reached = np.minimum(np.max(front or [highest], 0), highest)
+        every = self._known.values()
+        best = [
+            min((k for k in every if len(k.losses) > rung), key=lambda k: k.losses[rung]).costs
+            for rung in range(self._surrogate.rung + 1)
+        ]
+        reached = np.minimum(np.max([c for c in best if c is not None], 0) + BEYOND, highest)
         rng = np.random.default_rng(0)
         num_near = round(NEAR * LEVELS)
         levels = []
