@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 BULGE = 0.2
 """How far above the line between a front's ends a knee must stand, as a share of its range."""
+CHUNK = 500
+"""Rows that are compared with each other at once."""
 
 
 def oriented(values: ArrayLike, directions: Sequence[str]) -> NDArray[np.float64]:
@@ -41,6 +43,20 @@ def num_beating(losses_NM: NDArray[np.float64], by_KM: NDArray[np.float64]) -> N
         somewhere |= theirs < mine[:, None]
     times: NDArray[np.intp] = (nowhere & somewhere).sum(1)
     return times
+
+
+def unbeaten(losses_NM: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Positions of the rows that no other beats, ascending; equal rows stay; less is better.
+
+    Of many rows not all are compared with all: what is beaten within its chunk is beaten by a row
+    that is left.
+    """
+    every = np.arange(len(losses_NM))
+    if len(every) > CHUNK:
+        chunks = np.split(every, range(CHUNK, len(every), CHUNK))
+        every = np.concatenate([chunk[unbeaten(losses_NM[chunk])] for chunk in chunks])
+    left: NDArray[np.intp] = every[num_beating(losses_NM[every], losses_NM[every]) == 0]
+    return left
 
 
 def hypervolume(values: ArrayLike, directions: Sequence[str], reference: Sequence[float]) -> float:

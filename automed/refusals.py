@@ -42,13 +42,12 @@ def require_families(task: Task) -> None:
             raise TaskError(f"{task.name}: networks.{name}: {wrong}")
 
 
-def require_one_rule(plan: Plan, rungs: Sequence[int]) -> None:
-    """Refuse a stopping rule around a strategy that stops trainings itself.
+def require_one_rule(plan: Plan, *, own: bool, rungs: Sequence[int]) -> None:
+    """Refuse a stopping rule, with rungs, around a strategy that has its own.
 
     Raises:
         StrategyError: There are two.
     """
-    own = getattr(registry.part("strategy", plan.strategy), "OWN_RUNGS", False)
     if rungs and own:
         raise StrategyError(
             f"{plan.strategy} stops trainings itself; leave out --stopping {plan.stopping}, or "

@@ -80,8 +80,9 @@ class Session:
         self._rule = rules.make(
             plan.stopping.partition(":")[2], task.objectives, rungs=task.budget.rungs
         )
-        require_one_rule(plan, self._rule.rungs)
-        self._pauses = bool(self._rule.rungs) or getattr(self._maker, "OWN_RUNGS", False)
+        own: bool = getattr(self._maker, "OWN_RUNGS", False)
+        require_one_rule(plan, own=own, rungs=self._rule.rungs)
+        self._pauses = own or bool(self._rule.rungs)
         self._executors = registry.part("executor", plan.executor)
         require_objectives(task)
         require_families(task)

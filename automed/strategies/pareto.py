@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automed.errors import StrategyError
-from automed.front import num_beating
+from automed.front import num_beating, unbeaten
 from automed.space import Joint, Point, Value
 from automed.strategies.random_search import drawn, drawn_point
 from automed.strategies.stopping import value_at
@@ -236,7 +236,7 @@ class Pareto:
         top = max((len(k.losses) for k in self._known.values()), default=0)
         done = [k for k in self._known.values() if top and len(k.losses) == top]
         rows = np.array([[k.losses[-1], *k.costs] for k in done if k.costs is not None])
-        return [done[i] for i in np.flatnonzero(num_beating(rows, rows) == 0)]
+        return [done[i] for i in unbeaten(rows)]
 
     def _child(self, parents: Sequence[Known], rng: random.Random) -> Point:
         """Of one parent with one or two values changed, or first crossed with another."""

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from automed.front import BULGE, front, hypervolume, knee, oriented
+from automed.front import BULGE, CHUNK, front, hypervolume, knee, num_beating, oriented, unbeaten
 
 BOTH = ("maximize", "minimize")
 Point = tuple[float, ...]
@@ -32,6 +32,12 @@ def test_front_is_what_nothing_beats(seed: int, directions: tuple[str, ...]) -> 
     ]
     assert front(rows, directions) == expected
     assert expected
+
+
+@pytest.mark.parametrize("number", [0, 1, CHUNK, 3 * CHUNK + 7])
+def test_many_rows_are_compared_in_chunks(number: int) -> None:
+    rows = np.random.default_rng(number).integers(0, 300, (number, 2)).astype(float)  # some ties
+    assert unbeaten(rows).tolist() == np.flatnonzero(num_beating(rows, rows) == 0).tolist()
 
 
 def test_of_equal_rows_the_first_stays() -> None:
