@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from automed import devices, registry
 from automed.data.dataset import Dataset
+from automed.errors import DisagreementError
 from automed.exporters import Runner, verify
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Artefact:
         validation: What it returns for the validation part.
         max_difference: Between it and its network on those; None where there is no network.
         precision: "fp32" or "int8".
-        how: What was done to get to that precision, in a few words.
+        how: What was done to get to that precision, in a few words; empty for nothing.
         pace: Its latency in units of that of the fp32 file on its target, timed in one session.
     """
 
@@ -52,6 +53,9 @@ def ported(
 ) -> Artefact:
     """A trained model as a verified file on a target.
 
+    A file that does not agree with its network is made once more with instance norms that keep
+    their digits, which costs time at every inference.
+
     Args:
         name: Of the model.
         model: The trained network between its preprocessing and its final activation.
@@ -62,17 +66,29 @@ def ported(
     Raises:
         ExportError: The file cannot be made or run, or does not agree with its network.
     """
+    from automed.exporters import norms
+
     exporter = registry.part("exporter", target)
-    content = exporter.export(model, val.sample.inputs, {**metadata, "name": name})
-    given = answers(target, content, val)
-    scale = val.sample.target.scale
-    return Artefact(
-        target=target,
-        content=content,
-        runner=exporter.load(content),
-        validation=given,
-        max_difference=verify(name, given, model.outputs(val.given), scale),
-    )
+    facts, wanted = {**metadata, "name": name}, model.outputs(val.given)
+
+    def attempt(model: "Deployed", how: str = "") -> Artefact:
+        content = exporter.export(model, val.sample.inputs, facts)
+        given = answers(target, content, val)
+        return Artefact(
+            target=target,
+            content=content,
+            runner=exporter.load(content),
+            validation=given,
+            max_difference=verify(name, given, wanted, val.sample.target.scale),
+            how=how,
+        )
+
+    try:
+        return attempt(model)
+    except DisagreementError:
+        if (steady := norms.staged(model)) is None:
+            raise
+        return attempt(steady, norms.HOW)
 
 
 def answers(target: str, content: bytes, part: Dataset) -> NDArray[np.float32]:

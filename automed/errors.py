@@ -46,5 +46,9 @@ class ExportError(AutomedError):
     """An artefact that could not be written or does not agree with its network."""
 
 
+class DisagreementError(ExportError):
+    """An artefact that runs, and gives something else than its network."""
+
+
 class DeviceError(AutomedError):
     """A device that cannot be reached, or cannot run what it was given."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from automed.errors import ExportError
+from automed.errors import DisagreementError
 from automed.sample import InputSpec
 
 if TYPE_CHECKING:
@@ -114,18 +114,18 @@ def verify(
         scale: Of values (N, V) in units of their own, what counts as 1.
 
     Raises:
-        ExportError: They differ by more than MAX_DIFFERENCE or in shape, or are not finite.
+        DisagreementError: They differ by more than MAX_DIFFERENCE or in shape, or are not finite.
     """
     if artefact.shape != network.shape:
-        raise ExportError(
+        raise DisagreementError(
             f"{name}: the exported model returns shape {artefact.shape}, its network "
             f"{network.shape}"
         )
     if not np.isfinite(artefact).all():
-        raise ExportError(f"{name}: the exported model returns values that are not finite")
+        raise DisagreementError(f"{name}: the exported model returns values that are not finite")
     worst = float((np.abs(artefact - network) / np.abs(network).clip(min=scale or 1.0)).max())
     if not worst <= MAX_DIFFERENCE:  # NaN, from a network that is broken, is refused too
-        raise ExportError(
+        raise DisagreementError(
             f"{name}: the exported model differs from its network by {worst:.2g}, allowed is "
             f"{MAX_DIFFERENCE:g}; the artefact is not kept"
         )
