@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from iterative_affine import iterative_affine  # type: ignore[import-not-found]
+from iterative_affine import iterative_affine
 from monai.networks.nets import UNet
 from sklearn.model_selection import GroupKFold
 from torch import nn
