@@ -22,7 +22,11 @@ _KNOWN = re.compile(
     r"|data/constants/(tensor_\d+|model_constants_config\.json))"
 )
 _TENSOR = re.compile(r"(weight|tensor)_\d+")
-_NAME = re.compile(r"[A-Za-z0-9_.]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_.+]*")
+"""Names, numbers and versions: PyTorch makes source code of some of a graph's strings."""
+_SPECS = ("in_spec", "out_spec")
+_NO_NAMES = ("null", "[]", None)
+"""What a container in a spec says of its keys; those of arguments by name would be compiled."""
 _CONTAINERS = {"builtins.tuple", "builtins.list", "builtins.dict", None}
 _EMPTY = (  # expressions that would be evaluated, code that would be compiled, objects
     "guards_code",
@@ -64,26 +68,26 @@ def require_harmless(parts: Mapping[str, bytes]) -> None:
 
 
 def _require(key: str, value: Any) -> None:
+    if not _PLAIN.fullmatch(key):
+        raise ValueError(f"it has {key}")
     if key in _EMPTY and value:
+        raise ValueError(f"it has {key}")
+    if key in _REFUSED or key.startswith("as_sym"):
         raise ValueError(f"it has {key}")
     if key == "metadata" and value not in ({}, ONE_MODULE):
         raise ValueError("it tells more of its steps than what they are")
-    if key in _REFUSED or key.startswith("as_sym"):
-        raise ValueError(f"it has {key}")
     if key == "target" and not _is_operator(value):
         raise ValueError(f"it calls {value}")
-    if key.endswith("name") and isinstance(value, str) and not _NAME.fullmatch(value):
-        raise ValueError(f"it names a value {value}")
-    if key in ("in_spec", "out_spec"):
+    if key in _SPECS:
         for inner, told in _entries(json.loads(value)):
             if inner == "type" and told not in _CONTAINERS:
                 raise ValueError(f"it takes a {told}")
-            if inner == "context" and told and not _is_of_strings(json.loads(told)):
+            if inner == "context" and told not in _NO_NAMES:
                 raise ValueError(f"it has a container of {told}")
-
-
-def _is_of_strings(keys: Any) -> bool:
-    return keys is None or (isinstance(keys, list) and all(isinstance(k, str) for k in keys))
+    elif key not in ONE_MODULE:  # which is told word by word
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not _PLAIN.fullmatch(text):
+                raise ValueError(f"it says {text}")
 
 
 def _is_operator(target: str) -> bool:

@@ -40,13 +40,11 @@ class Model:
             ExportError: The file is not an exported program, or could do more than compute.
         """
         name, content = archive.name_and_content(artefact)
+        content = harmless(content, name)
         extra = {_METADATA: "", _OUTPUTS: ""}
         try:
-            parts = archive.unpack(content)
-            torch_archive.require_harmless(parts)
-            # packed anew: what is loaded is what was looked at
             with onnx_file.quiet():
-                program = torch.export.load(io.BytesIO(archive.pack(parts)), extra_files=extra)
+                program = torch.export.load(io.BytesIO(content), extra_files=extra)
                 self._module = program.module()
             self.metadata: dict[str, str] = json.loads(extra[_METADATA])
             self._names: list[str] = json.loads(extra[_OUTPUTS])
@@ -89,6 +87,24 @@ def export(model: "Deployed", inputs: Sequence[InputSpec], metadata: Mapping[str
 def load(artefact: bytes | Path) -> Model:
     """The artefact in PyTorch, on one CPU thread."""
     return Model(artefact)
+
+
+def harmless(artefact: bytes, name: str) -> bytes:
+    """The artefact packed anew from the parts that were looked at: zip readers may disagree.
+
+    Args:
+        artefact: Content of a file.
+        name: What it is called in errors.
+
+    Raises:
+        ExportError: It is not an exported program, or could do more than compute.
+    """
+    try:
+        parts = archive.unpack(artefact)
+        torch_archive.require_harmless(parts)
+    except Exception as error:
+        raise ExportError(f"{name} is no exported program of automed ({error})") from error
+    return archive.pack(parts)
 
 
 def digest(artefact: bytes) -> str:

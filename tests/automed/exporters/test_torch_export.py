@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
 from small_models import TELLTALES, model, sample, scans
 
+from automed import devices
 from automed.errors import ExportError
 from automed.exporters import archive, torch_archive, torch_export
 
@@ -135,6 +137,34 @@ def code_in_a_name(model, place):
         given["as_tensor"]["name"] = f"x=__import__('os').mkdir({place!r})"
 
 
+def entries(model):
+    return filter(None, (e["signature"] for e in model["graph_module"]["module_call_graph"]))
+
+
+def code_in_an_argument(place):
+    """It is pasted twice: what lies between becomes a string."""
+    return f'x=""", y=__import__("os").mkdir({place!r})):\n    pass\n    #'
+
+
+def code_in_an_argument_name(model, place):
+    for entry in entries(model):
+        entry["forward_arg_names"] = [code_in_an_argument(place)]
+
+
+def code_in_a_keyword(model, place):
+    leaf = {"type": None, "context": None, "children_spec": []}
+    for entry in entries(model):
+        version, spec = json.loads(entry["in_spec"])
+        words = {"context": json.dumps([code_in_an_argument(place)]), "children_spec": [leaf]}
+        spec["children_spec"][1] |= words
+        entry["in_spec"], entry["forward_arg_names"] = json.dumps([version, spec]), None
+
+
+def code_in_a_key(model, place):
+    values = model["graph_module"]["graph"]["tensor_values"]
+    values[code_in_an_argument(place)] = next(iter(values.values()))
+
+
 def guard(model, place):
     model["guards_code"] = [f"__import__('os').mkdir({place!r}) is None"]
 
@@ -147,7 +177,7 @@ def expression(model, place):
 
 def enum_of_a_module(model, place):
     spec = {"type": "builtins.dict", "context": '{"__enum__": true, "fqn": "antigravity:x"}'}
-    for entry in filter(None, (e["signature"] for e in model["graph_module"]["module_call_graph"])):
+    for entry in entries(model):
         entry["in_spec"] = json.dumps([1, {**spec, "children_spec": []}])
 
 
@@ -163,6 +193,9 @@ ATTACKS = [
             file_operator,
             packet,
             code_in_a_name,
+            code_in_an_argument_name,
+            code_in_a_keyword,
+            code_in_a_key,
             guard,
             expression,
             enum_of_a_module,
@@ -180,9 +213,19 @@ def test_file_that_could_run_code_is_refused_unrun(artefact, attack, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_traps_do_spring(artefact, tmp_path):
+def test_a_device_gets_what_was_looked_at(artefact, tmp_path):
+    """Of two archives in one file zipfile reads the last, and PyTorch the first."""
     parts = archive.unpack(artefact)
     pickled_weight(parts, str(tmp_path / "trapped"))
-    with pytest.raises(Exception):  # noqa: B017, PT011 - only the trap is of interest
-        torch.export.load(io.BytesIO(archive.pack(parts)))
+    path = tmp_path / "both.pt2"
+    path.write_bytes(archive.pack(parts) + artefact)
+    assert devices.Artefact.read(path).content == artefact
+
+
+@pytest.mark.parametrize("attack", [pickled_weight, in_graph(code_in_an_argument_name)])
+def test_the_traps_do_spring(artefact, attack, tmp_path):
+    parts = archive.unpack(artefact)
+    attack(parts, str(tmp_path / "trapped"))
+    with suppress(Exception):  # only the trap is of interest
+        torch.export.load(io.BytesIO(archive.pack(parts))).module()
     assert [p.name for p in tmp_path.iterdir()] == ["trapped"]
