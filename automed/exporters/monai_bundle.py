@@ -1,5 +1,6 @@
 """MONAI bundle: a zip that MONAI's own tools read, with the model as ONNX and as a program."""
 
+import copy
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -43,20 +44,28 @@ _FORMATS = {  # of what problems return first, as MONAI's specification of bundl
     "anomaly": ("tuples", "raw"),
     "registration": ("image", "raw"),
 }
-_INFERENCE = {
+_NETWORK = {
     "imports": ["$import numpy", "$import torch"],
     "bundle_root": ".",
     "device": "$torch.device('cpu')",
-    "images": [],
-    "output_file": "$@bundle_root + '/predictions.npy'",
     "network_def": (
         "$torch.export.unflatten(torch.export.load(@bundle_root + '/models/model.pt2'))"
     ),
     "network": "$@network_def.to(@device)",
-    "preprocessing": {
+}
+_ORIENTATION = {"_target_": "Orientation", "axcodes": "RAS"}
+_INFERENCE = {
+    **_NETWORK,
+    "images": [],
+    "output_file": "$@bundle_root + '/predictions.npy'",
+    "preprocessing": {  # pictures and volumes as automed reads them: rows first, right-anterior-up
         "_target_": "Compose",
         "transforms": [
-            {"_target_": "LoadImage", "image_only": True},
+            {
+                "_target_": "LoadImage",
+                "image_only": True,
+                "reader": {"_target_": "PILReader", "reverse_indexing": False},
+            },
             {"_target_": "EnsureChannelFirst"},
             {"_target_": "EnsureType", "dtype": "$torch.float32"},
         ],
@@ -66,6 +75,12 @@ _INFERENCE = {
     "predictions": "$[@inferer(x[None].to(@device), @network)[0].detach() for x in @dataset]",
     "run": ["$numpy.save(@output_file, torch.stack([*@predictions]).numpy())"],
 }
+_USE = """With MONAI and PyTorch, in Python, from this folder; the output is in `predictions.npy`:
+
+    from monai.bundle import run
+    run(config_file="configs/inference.json", images=["scan.nii.gz"])
+
+"""
 _LICENSE = "No licence has been chosen for this model yet: ask whoever gave it to you.\n"
 
 
@@ -93,7 +108,7 @@ def export(model: "Deployed", inputs: Sequence[InputSpec], metadata: Mapping[str
     answer = program.module()(*(torch.zeros(1, *spec.shape) for spec in inputs))
     parts = {
         "configs/metadata.json": _json(described(inputs, tuple(answer.shape[1:]), metadata)),
-        "configs/inference.json": _json(_INFERENCE),
+        "configs/inference.json": _json(_inference(inputs)),
         _ONNX: onnx_file.export(model, inputs, metadata),
         "models/model.pt2": torch_export.packed(program, model.output_names[:1], metadata),
         "models/model.safetensors": safetensors.torch.save(
@@ -171,10 +186,25 @@ def described(
     }
 
 
+def _inference(inputs: Sequence[InputSpec]) -> dict[str, Any]:
+    """How MONAI runs the model on image files; of several inputs it gets the network alone."""
+    if not _is_one_image(inputs):
+        return _NETWORK
+    config: dict[str, Any] = copy.deepcopy(_INFERENCE)
+    if len(inputs[0].size) == 3:
+        config["preprocessing"]["transforms"].insert(2, _ORIENTATION)
+    return config
+
+
+def _is_one_image(inputs: Sequence[InputSpec]) -> bool:
+    return len(inputs) == 1 and inputs[0].kind == "image"
+
+
 def _input(spec: InputSpec) -> dict[str, Any]:
     form = "hounsfield" if spec.units == "HU" else "magnitude"
     names = [spec.units for _ in range(spec.channels)]
-    told = _tensor("image" if spec.size else "tuples", form, spec.shape, spec.window, names)
+    window = spec.window if _is_clipped(spec) else ()
+    told = _tensor("image" if spec.size else "tuples", form, spec.shape, window, names)
     return {**told, "modality": "CT" if spec.units == "HU" else "n/a"}
 
 
@@ -194,12 +224,27 @@ def _tensor(
     }
 
 
+def _is_clipped(spec: InputSpec) -> bool:
+    """Whether its window is one of raw values."""
+    return spec.kind == "image" and not spec.standardised
+
+
+def _taken(spec: InputSpec) -> str:
+    """What becomes of raw values inside the model."""
+    if spec.kind != "image":
+        return "as they are"
+    if spec.standardised:
+        return f"each channel in its own standard deviations, of which {spec.window} count"
+    return f"values outside {spec.window} are clipped"
+
+
 def _page(inputs: Sequence[InputSpec], metadata: Mapping[str, str]) -> str:
     takes = "\n".join(
         f"- `{spec.name}`: float32, (1, {', '.join(map(str, spec.shape))}), raw {spec.units}; "
-        f"values outside {spec.window} are clipped"
+        f"{_taken(spec)}"
         for spec in inputs
     )
+    use = _USE if _is_one_image(inputs) else ""
     return f"""# {metadata.get("name", "model")}
 
 {metadata.get("notice", "")}
@@ -210,12 +255,7 @@ Task: {metadata.get("task", "unnamed")} ({metadata.get("problem", "inference")})
 {takes}
 
 ## Use
-With MONAI and PyTorch, in Python, from this folder; the output is in `predictions.npy`:
-
-    from monai.bundle import run
-    run(config_file="configs/inference.json", images=["scan.nii.gz"])
-
-`models/model.onnx` runs in onnxruntime and returns every output; `models/model.pt2` and the
+{use}`models/model.onnx` runs in onnxruntime and returns every output; `models/model.pt2` and the
 weights in `models/model.safetensors` are for PyTorch.
 """
 

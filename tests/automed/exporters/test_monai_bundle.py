@@ -7,19 +7,22 @@ import sys
 import zipfile
 from dataclasses import replace
 
+import nibabel
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from monai.bundle import verify_metadata, verify_net_in_out
+from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from monai.bundle.utils import load_bundle_config
+from PIL import Image
 from small_models import TASK, TELLTALES, model, sample, scans
 
 from automed import registry
+from automed.data import pixels
 from automed.errors import ExportError
 from automed.exporters import archive, monai_bundle
 from automed.exporters.deployed import Deployed
-from automed.sample import TargetSpec
+from automed.sample import InputSpec, TargetSpec
 
 FACTS = {
     "name": "resnet-007",
@@ -147,6 +150,53 @@ def test_monai_verifies_the_network_by_its_configs_alone(network, size, tmp_path
         verify_net_in_out(
             net_id="network", device="cpu", bundle_root=str(bundle), **configs, **wrong
         )
+
+
+def scanned(folder):
+    """A volume of a scanner that counts from the right and from the front."""
+    voxels = np.random.default_rng(0).normal(size=(6, 6, 6)).astype(np.float32)
+    path = folder / "scan.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([-1.0, -1.0, 1.0, 1.0])), path)
+    return path
+
+
+def pictured(folder):
+    path = folder / "patch.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (6, 6)).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(("made", "size"), [(scanned, (6, 6, 6)), (pictured, (6, 6))])
+def test_monai_reads_images_as_automed_does(made, size, tmp_path):
+    bundle = unzipped(monai_bundle.export(model(*size), sample(*size).inputs, {}), tmp_path)
+    path = made(tmp_path)
+    parser = ConfigParser()
+    parser.read_config(bundle / "configs/inference.json")
+    parser["images"] = [str(path)]
+    given = parser.get_parsed_content("dataset")[0]
+    np.testing.assert_array_equal(np.asarray(given), pixels.read(path).pixels)
+
+
+def test_of_several_inputs_monai_gets_the_network_alone():
+    inputs = (*sample(24, 24).inputs, InputSpec(name="age", kind="table", size=(), units="years"))
+    assert "run" in monai_bundle._inference(inputs[:1])
+    assert "run" not in monai_bundle._inference(inputs)
+    assert "config_file" not in monai_bundle._page(inputs, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "raw HU; values outside (-1000.0, 400.0) are clipped"),
+        ({"standardised": True, "window": (-3.0, 3.0)}, "own standard deviations"),
+        ({"kind": "table", "size": ()}, "raw HU; as they are"),
+    ],
+)
+def test_page_says_what_becomes_of_values(changes, says):
+    (spec,) = (replace(spec, **changes) for spec in sample(24, 24).inputs)
+    assert says in monai_bundle._page([spec], {})
+    told = monai_bundle._input(spec)["value_range"]
+    assert told == ([] if changes else [-1000.0, 400.0])
 
 
 @pytest.mark.slow
