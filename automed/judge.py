@@ -104,7 +104,7 @@ class Judge:
 
         def change(part: _Part | None) -> Interval | None:
             known = part is not None and file.precision != FULL
-            return Interval(*part.change(f, file, self._score)) if part and known else None
+            return _interval(part.change(f, file, self._score)) if part and known else None
 
         return File(
             target=file.target,
@@ -128,12 +128,13 @@ class Judge:
             Comparison(
                 model=ours.name,
                 baseline=other.name,
-                difference=Interval(*scored[ours.name].minus(scored[other.name], self._score)),
+                difference=difference,
                 speedup=other.costs["latency_ms"] / ours.costs["latency_ms"],
             )
             for ours in models
             for other in models
             if ours.origin == SEARCH and other.origin != SEARCH
+            if (difference := _interval(scored[ours.name].minus(scored[other.name], self._score)))
         )
 
 
@@ -159,8 +160,10 @@ class _Part:
 
 
 def _intervals(scored: Scored | None) -> dict[str, Interval]:
-    if scored is None:
-        return {}
-    every = {name: Interval(*bounds) for name, bounds in scored.intervals().items()}
-    # a metric that is undefined on the part, a correlation with a constant say, is not told
-    return {name: it for name, it in every.items() if math.isfinite(it.value + it.low + it.high)}
+    every = {} if scored is None else scored.intervals()
+    return {name: it for name, bounds in every.items() if (it := _interval(bounds))}
+
+
+def _interval(bounds: tuple[float, float, float]) -> Interval | None:
+    """None for what is undefined on a part, a correlation with a constant say: it is not told."""
+    return Interval(*bounds) if all(map(math.isfinite, bounds)) else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.random import Generator
@@ -206,8 +206,14 @@ def _cut(dataset: Dataset, rows: Codes, seed: int, fractions: Sequence[float]) -
     strata_NS, names, needed = _strata(dataset)
     strata_NS = strata_NS[rows]
     shares = np.array(fractions) / sum(fractions)
+    marked = _marked(dataset)[rows]
     if dataset.groups is None and (strata_NS.sum(axis=1) == 1).all() and needed:
-        return _cut_images(strata_NS.argmax(axis=1), shares, np.random.default_rng(seed))
+        for attempt in range(_ATTEMPTS):
+            rng = np.random.default_rng([seed, attempt] if attempt else seed)
+            images = _cut_images(strata_NS.argmax(axis=1), shares, rng)
+            if _all_in(images[marked], len(shares)):
+                break
+        return images
     own = np.arange(len(dataset)) if dataset.groups is None else dataset.groups
     _, groups = np.unique(own[rows], return_inverse=True)
     table = np.zeros((groups.max() + 1, strata_NS.shape[1]), np.int64)
@@ -215,18 +221,40 @@ def _cut(dataset: Dataset, rows: Codes, seed: int, fractions: Sequence[float]) -
     for attempt in range(_ATTEMPTS):
         parts = _cut_patients(table, shares, np.random.default_rng([seed, attempt]))
         held = np.array([table[parts == part].sum(axis=0) for part in range(len(shares))])
-        if not needed or (held[:, table.any(axis=0)] > 0).all():
+        every = not needed or (held[:, table.any(axis=0)] > 0).all()
+        if every and _all_in(parts[groups][marked], len(shares)):
             return parts[groups]
     per_class = ", ".join(
         f"{name}: {count}" for name, count in zip(names, (table > 0).sum(axis=0), strict=True)
     )
     who = "samples" if dataset.groups is None else "patients"
     by_image = "" if dataset.groups is None else ", or give group=none to split by image"
+    if len(names) == 1:  # of one class alone, it is what is marked that some part lacks
+        raise DataError(
+            f"{len(table)} {who} cannot be cut into {len(shares)} parts with something marked in "
+            f"each: {marked.sum()} of {len(rows)} samples have anything marked; add {who}{by_image}"
+        )
     raise DataError(
         f"{len(table)} {who} cannot be cut into {len(shares)} parts with every class in each; "
         f"{who} per class are {per_class}: each needs {len(shares)} or more, so add {who}, "
         f"merge or leave out classes{by_image}"
     )
+
+
+def _marked(dataset: Dataset) -> NDArray[np.bool_]:
+    """Samples (N,) with something in their mask or with a point; all of them where none has."""
+    kind = dataset.sample.target.kind
+    if kind not in ("mask", "points"):
+        return np.ones(len(dataset), bool)
+    truth_NV: NDArray[Any] = dataset.truth.reshape(len(dataset), -1)
+    there_NV = np.isfinite(truth_NV) if kind == "points" else np.greater(truth_NV, 0)
+    marked: NDArray[np.bool_] = np.any(there_NV, axis=1)
+    return marked if marked.any() else ~marked
+
+
+def _all_in(codes: Codes, number: int) -> bool:
+    """Whether each of so many parts holds one of these samples."""
+    return len(np.unique(codes)) == number
 
 
 def _cut_images(labels: Codes, shares: NDArray[np.float64], rng: Generator) -> Codes:
@@ -324,6 +352,11 @@ def _require_every_class(dataset: Dataset, codes: Codes) -> None:
             raise DataError(
                 f"no {', '.join(names[n] for n in missing)} in the {part} part of the split; every "
                 f"part needs every class: {cure}"
+            )
+        if not _marked(dataset)[codes == code].any():
+            raise DataError(
+                f"nothing is marked in the {part} part of the split, so that no answer can be "
+                f"judged: add samples, or {cure}"
             )
         if dataset.sample.target.kind == "value":
             truth_NV = dataset.truth[codes == code].astype(np.float64)

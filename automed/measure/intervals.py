@@ -1,5 +1,6 @@
 """Intervals for scores and for differences of scores, resampled by patient."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,5 +74,7 @@ class Scored:
 
 
 def _bounds(values_R: NDArray[np.float64]) -> tuple[float, float]:
+    if np.isnan(values_R).all():  # a metric that is undefined on the part
+        return math.nan, math.nan
     low, high = np.nanpercentile(values_R, (2.5, 97.5))
     return float(low), float(high)

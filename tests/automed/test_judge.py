@@ -109,3 +109,18 @@ def test_sealed_scores_come_with_the_opening(finalists):
         sealed = {m.name: m.sealed["auc"] for m in models}
         assert c.difference.value == pytest.approx(sealed[c.model].value - sealed["plain"].value)
         assert c.difference.low < c.difference.value < c.difference.high
+
+
+def test_what_is_undefined_on_the_sealed_part_is_not_told(finalists):
+    class Undefined(type(PROBLEM)):
+        def scores(self, answers, truth, weights=None):
+            every = super().scores(answers, truth, weights)
+            return {name: np.full_like(values, np.nan) for name, values in every.items()}
+
+    base = finalist("plain", 0.2, BASELINE)
+    judge = Judge(PROBLEM, "auc", 0, part(), [*finalists, base])
+    judge._problem = Undefined()
+    judge.open(Sealed(part()), [*finalists, base])
+    models = tuple(judge.model(f, {"latency_ms": 1.0}) for f in [*finalists, base])
+    assert all(not m.sealed and m.validation for m in models)
+    assert judge.comparisons(models) == ()

@@ -197,6 +197,37 @@ def test_targets_that_are_no_labels_are_split_too():
     assert "class share" not in dict(parts.facts)
 
 
+def with_masks(marked, groups=None, parts=None):
+    """Samples of which some have a pixel marked."""
+    dataset = made([0] * len(marked), groups, parts)
+    truth = np.zeros((len(marked), 1, 16, 16), np.uint8)
+    truth[np.asarray(marked, bool), 0, 3, 3] = 1
+    masks = TargetSpec(name="mask", kind="mask", classes=("background", "nodule"))
+    return replace(
+        dataset, sample=replace(dataset.sample, targets=(masks,)), targets={"mask": truth}
+    )
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(40)], ids=["samples", "patients"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_part_has_something_marked(groups, seed):
+    parts = split(with_masks([1] * 4 + [0] * 36, groups), seed=seed)
+    for part in (parts.train, parts.val, parts.sealed.open()):
+        assert part.truth.any()
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(40)], ids=["samples", "patients"])
+def test_fewer_marked_samples_than_parts_are_refused(groups):
+    with pytest.raises(DataError, match=r"marked"):
+        split(with_masks([1] * 2 + [0] * 38, groups), seed=0)
+
+
+def test_a_delivered_part_with_nothing_marked_is_refused():
+    dataset = with_masks([1] * 20 + [0] * 10, parts=delivered(train=10, val=10, test=10))
+    with pytest.raises(DataError, match="nothing is marked in the test part"):
+        split(dataset, seed=0)
+
+
 def test_all_parts_carry_one_spec_and_the_window_is_the_trainings():
     names = delivered(train=20, val=10, test=10)
     dataset = made([0, 1] * 20, parts=names)
