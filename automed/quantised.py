@@ -1,6 +1,7 @@
 """The front's models in int8, for each target that has it: kept where faster and as good."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ from automed import registry
 from automed.artefacts import FULL, Artefact, answers
 from automed.data.dataset import Dataset
 from automed.data.splits import Parts
+from automed.errors import DeviceError, ExportError
 from automed.evaluate import Job, architecture, schedule
 from automed.exporters import Attempt
 from automed.exporters.gate import Kept, Rejected, Verdict, accept
+from automed.failure import exhausted, no_room, reason
 from automed.finalists import Finalist, trained_network
 from automed.judge import Judge
 from automed.lowering import deployed
@@ -56,25 +59,19 @@ def in_int8(
         metadata: What the files say of themselves.
         max_drop: By how much the validation score may be worse.
     """
-    train, inputs = parts.train, parts.train.sample.inputs
-    rows = np.random.default_rng(job.seed).permutation(len(train))[:CALIBRATION]
-    samples = [x.astype(np.float32) for x in train.rows(np.sort(rows)).given]
-    score, facts = metric_label(job.task.score, inline=True), {**metadata, "name": f.name}
-    network = trained_network(job, train.sample, trial, checkpoint)
+    rows = np.random.default_rng(job.seed).permutation(len(parts.train))[:CALIBRATION]
+    calibration = parts.train.rows(np.sort(rows))
+    network = trained_network(job, calibration.sample, trial, checkpoint)
     learnt = cache(lambda: _learnt(job, parts, trial, network))
+    gate = _Gate(job, calibration, {**metadata, "name": f.name}, max_drop)
     kept, rejected = list(f.files), []
     for file in f.files:
         if file.target not in registry.names("quantizer"):
             continue
-        quantizer = registry.part("quantizer", file.target)
         beside = _Beside(f, file, Place(file.target, job.devices[0], ""), parts.val, judge)
-        model = deployed(network, job.task, train.sample)
-        tried = quantizer.attempts(model, inputs, facts, samples)
-        result = accept(tried, judge=beside, score=score, max_drop=max_drop)
+        result = gate.passed(network, beside)
         if isinstance(result, Rejected) and result.quick and (tuned := learnt()) is not None:
-            model = deployed(tuned, job.task, train.sample)
-            tried = map(_told, quantizer.attempts(model, inputs, facts, samples))
-            again = accept(tried, judge=beside, score=score, max_drop=max_drop)
+            again = gate.passed(tuned, beside, told=", after quantisation-aware training")
             result = again if isinstance(again, Kept) else result.and_then(again)
         if isinstance(result, Kept):
             kept.append(beside.seen[result.attempt.how])
@@ -97,13 +94,63 @@ def _learnt(job: Job, parts: Parts, trial: Trial, network: "nn.Module") -> "nn.M
             registry.part("problem", job.task.problem).PROBLEM,
             schedule(job),
         )
-    except TrainingFailure:
-        return None
+    except Exception as error:
+        if isinstance(error, TrainingFailure) or exhausted(error):
+            return None
+        raise
     return None if tuned is None else tuned.cpu()
 
 
-def _told(attempt: Attempt) -> Attempt:
-    return replace(attempt, how=f"{attempt.how}, after quantisation-aware training")
+@dataclass(frozen=True)
+class _Gate:
+    """Has networks made int8 and lets the first file pass that is worth it."""
+
+    job: Job
+    calibration: Dataset
+    metadata: Mapping[str, str]
+    max_drop: float
+
+    def passed(self, network: "nn.Module", beside: "_Beside", told: str = "") -> Kept | Rejected:
+        """What is in front of the gate in the end; attempts say what was told of them."""
+        from automed.exporters import norms
+
+        sample, file = self.calibration.sample, beside.file
+        model = deployed(network, self.job.task, sample)
+        if file.how == norms.HOW:  # else int8 would seem as much faster as those norms are slower
+            model = norms.staged(model) or model
+        samples = [x.astype(np.float32) for x in self.calibration.given]
+        attempts = registry.part("quantizer", file.target).attempts(
+            model, sample.inputs, self.metadata, samples
+        )
+        return accept(
+            (replace(attempt, how=attempt.how + told) for attempt in _safe(attempts)),
+            judge=beside,
+            score=metric_label(self.job.task.score, inline=True),
+            max_drop=self.max_drop,
+        )
+
+
+def _safe(attempts: Iterator[Attempt]) -> Iterator[Attempt]:
+    """Attempts of which the first that breaks is the last."""
+    while True:
+        with _as_export_error():
+            attempt = next(attempts, None)
+        if attempt is None:
+            return
+        yield attempt
+
+
+@contextmanager
+def _as_export_error() -> Iterator[None]:
+    """Quantizers and runtimes break in ways of their own, which costs int8, never the run."""
+    try:
+        yield
+    except (ExportError, DeviceError):
+        raise
+    except Exception as error:
+        if no_room(error):
+            raise
+        raise ExportError(reason(error)) from error
 
 
 @dataclass
@@ -119,6 +166,10 @@ class _Beside:
 
     def __call__(self, attempt: Attempt) -> Verdict:
         """One that is not faster is not run over the validation part."""
+        with _as_export_error():
+            return self._judged(attempt)
+
+    def _judged(self, attempt: Attempt) -> Verdict:
         runner = registry.part("exporter", self.file.target).load(attempt.artefact)
         both = timed(self.place, {INT8: Loaded(attempt.artefact, runner), FULL: self.file}).costs
         told = Verdict(
