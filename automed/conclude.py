@@ -26,7 +26,7 @@ from automed.problems import Problem, sign
 from automed.quantised import in_int8
 from automed.report import examples as pictures
 from automed.report.results import Drawn, Example, File, Model, Results
-from automed.report.text import metric_label, score_text
+from automed.report.text import cost_label, cost_text, metric_label, score_text
 from automed.task import at_place
 from automed.timing import Timings
 from automed.trial import BASELINE, SEARCH, Outcome, Trial
@@ -114,7 +114,9 @@ def conclude(
     medians = {name: known["latency_ms"] for name, known in costs.items()}
     values = {name: {**costs[name], task.score: judge.scores[name]} for name in costs}
     searched = final_front(finalists, values, task.objectives)
-    equals = judge.not_worse(searched)
+    over = {f.name: said for f in searched if (said := _over(task.limits, costs[f.name]))}
+    allowed = [f for f in searched if f.name not in over] or list(searched)
+    equals = judge.not_worse(allowed)
     chosen = equals[
         knee([better * judge.scores[f.name] for f in equals], [medians[f.name] for f in equals])
     ]
@@ -151,9 +153,19 @@ def conclude(
         trials=tuple(_told(t, o, timings, complete) for t, o in trials),
         chosen=chosen.name,
         contenders=tuple(f.name for f in equals),
-        reason=_reason(models, chosen.name, [f.name for f in equals], task.score, better),
+        reason=_reason(
+            [m for m in models if m.name in {f.name for f in allowed}],
+            chosen.name,
+            [f.name for f in equals],
+            task.score,
+            better,
+        ),
         data=(("data", parts.train.description), *parts.facts, *_notes(parts.train)),
-        run=(*facts, *(("not exported", text) for text in failures)),
+        run=(
+            *facts,
+            *(("not exported", text) for text in failures),
+            *(("over a limit at the end", f"{name}: {said}") for name, said in over.items()),
+        ),
         complete=complete,
         comparisons=judge.comparisons(models),
         resampled_by=judge.resampled_by,
@@ -200,11 +212,19 @@ def _drawn(problem: Problem, val: Dataset, models: Iterable[Finalist]) -> Drawn:
     return Drawn(**asdict(problem.plot), traces=traces)
 
 
+def _over(limits: Mapping[str, float], costs: Mapping[str, float]) -> str:
+    """What of a file breaks a limit now that it is whole and timed again; empty for nothing."""
+    return ", ".join(
+        f"{cost_label(name)} {cost_text(name, costs[name])} of at most {cost_text(name, bound)}"
+        for name, bound in limits.items()
+        if costs.get(name, 0.0) > bound
+    )
+
+
 def _reason(
-    models: tuple[Model, ...], chosen: str, contenders: list[str], score: str, better: float
+    searched: list[Model], chosen: str, contenders: list[str], score: str, better: float
 ) -> str:
-    """What the choice gives, and what the most accurate model would add."""
-    searched = [m for m in models if m.origin == SEARCH]
+    """What the choice gives, and what the most accurate of what was searched would add."""
     it = next(m for m in searched if m.name == chosen)
     best = max(searched, key=lambda m: better * m.validation[score].value)
     value, latency_ms = it.validation[score].value, it.costs["latency_ms"]
@@ -243,11 +263,13 @@ def _told(
         latency, relative = at_place("latency_ms", label), at_place("latency_relative", label)
         if latency not in costs:
             continue
-        costs[at_place("latency_while_searching_ms", label)] = costs[latency]
+        before = costs[at_place("latency_while_searching_ms", label)] = costs[latency]
         if again := session.costs.get(trial.name):
-            costs[latency] = again["latency_ms"]
+            costs |= {at_place(n, label): again[n] for n in _LATENCIES if n in again}
         elif session.reference_ms is not None:
             costs[latency] = costs[relative] * session.reference_ms
+            if (p95 := at_place("latency_p95_ms", label)) in costs:
+                costs[p95] *= costs[latency] / before
     return {
         "number": trial.number,
         "name": trial.name,
@@ -267,6 +289,18 @@ def _costs(job: Job, f: Finalist, timings: Mapping[str, Timings]) -> dict[str, f
             told = {**timings[place.label].costs[f.name], "size_bytes": float(len(file.content))}
             costs |= {at_place(name, place.label): value for name, value in told.items()}
     return costs
+
+
+def tidy(folder: Path, results: Results) -> None:
+    """Take away the files of models that an earlier conclusion kept and this one does not."""
+    kept = {file.path for model in results.models for file in model.files}
+    suffixes = tuple(
+        registry.part("exporter", name).SUFFIX
+        for name in {file.target for model in results.models for file in model.files}
+    )
+    for path in (folder / ARTEFACTS).iterdir():
+        if path.name.endswith(suffixes) and f"{ARTEFACTS}/{path.name}" not in kept:
+            path.unlink()
 
 
 def _files(f: Finalist, judge: Judge, costs: Mapping[str, float], folder: Path) -> tuple[File, ...]:

@@ -190,7 +190,7 @@ class Session:
         return self._conclude(folder, record, complete, time.monotonic() - begun)
 
     def _conclude(self, folder: Path, record: "Record", complete: bool, seconds: float) -> Run:
-        from automed.conclude import conclude
+        from automed.conclude import conclude, tidy
 
         results = conclude(
             self._job,
@@ -208,6 +208,7 @@ class Session:
         )
         self._watch.step("writing the report")
         results.save(folder / RESULTS_FILE)
+        tidy(folder, results)
         run = Run(folder, results)
         run.report()
         return run

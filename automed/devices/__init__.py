@@ -154,4 +154,7 @@ def device(name: str) -> Device:
         DeviceError: No such address can be.
     """
     maker: Maker = registry.part("device", name)
-    return maker.make(name.partition(":")[2])
+    kind, colon, address = name.partition(":")
+    if colon and not address and not maker.ADDRESS:  # it would be another name of the same device
+        raise DeviceError(f"device {kind} takes no address, given {name!r}; name it {kind}")
+    return maker.make(address)

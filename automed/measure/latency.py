@@ -1,6 +1,6 @@
 """Latency of exported models: one timing at a time on a machine, interleaved, warmed up."""
 
-import getpass
+import os
 import platform
 import tempfile
 import time
@@ -85,8 +85,8 @@ def measure(
 
 @contextmanager
 def exclusive() -> Iterator[None]:
-    """Hold the machine-wide lock: whoever times a model on this machine waits here."""
-    path = Path(tempfile.gettempdir()) / f"automed-latency-{getpass.getuser()}.lock"
+    """Hold this user's lock on the machine: whoever times a model waits here."""
+    path = Path(tempfile.gettempdir()) / f"automed-latency-{os.getuid()}.lock"
     with FileLock(path):
         yield
 

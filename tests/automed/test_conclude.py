@@ -1,9 +1,13 @@
 """What a search comes to, in words."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from automed.conclude import _reason
-from automed.report.results import Interval, Model
+from automed.conclude import ARTEFACTS, _over, _reason, _told, tidy
+from automed.report.results import File, Interval, Model
+from automed.timing import Timings
+from automed.trial import Outcome, Trial
 
 
 def model(name, auc, latency_ms):
@@ -44,3 +48,46 @@ def test_the_reason_for_the_most_accurate_model(others, contenders, why):
     models = (*(model(name, 0.8, 0.5) for name in others), model("best", 0.9, 1.0))
     told = _reason(models, "best", contenders, "auc", better=1.0)
     assert told.startswith(f"best, the most accurate model of the front ({why}): validation AUC")
+
+
+def test_a_limit_that_is_broken_in_the_end_is_told():
+    limits = {"latency_ms": 2.0, "size_bytes": 1e6}
+    assert _over(limits, {"latency_ms": 2.0, "size_bytes": 5e5}) == ""
+    told = _over(limits, {"latency_ms": 2.25, "size_bytes": 2e6})
+    assert told == "latency 2.25 ms of at most 2 ms, size 2 MB of at most 1 MB"
+
+
+def latencies(name, again):
+    """Of a trial that was timed in the search, and maybe again in the end."""
+    costs = {"latency_ms": 2.0, "latency_p95_ms": 3.0, "latency_relative": 4.0}
+    trial = Trial(1, "vgg", {"family": "vgg"} | vgg(), 1, name="vgg-001")
+    timings = {"": Timings({name: again}, reference_ms=0.25)}
+    return _told(trial, Outcome(costs=costs, finished=True), timings, complete=True)["costs"]
+
+
+def vgg():
+    from automed import registry
+
+    return registry.family("vgg")().config()
+
+
+def test_latencies_of_a_trial_are_of_one_session():
+    again = {"latency_ms": 1.5, "latency_p95_ms": 1.75, "latency_relative": 6.0}
+    assert latencies("vgg-001", again) == again | {"latency_while_searching_ms": 2.0}
+    scaled = latencies("another", again)
+    assert scaled == {
+        "latency_ms": 1.0,
+        "latency_p95_ms": 1.5,
+        "latency_relative": 4.0,
+        "latency_while_searching_ms": 2.0,
+    }
+
+
+def test_files_of_an_earlier_conclusion_go(tmp_path):
+    folder = tmp_path / ARTEFACTS
+    folder.mkdir()
+    for name in ("vgg-001.onnx", "vgg-001.int8.onnx", "vgg-002.onnx", "notes.txt"):
+        (folder / name).write_bytes(b"")
+    files = (File(target="onnx", precision="fp32", path=f"{ARTEFACTS}/vgg-001.onnx"),)
+    tidy(tmp_path, SimpleNamespace(models=(SimpleNamespace(files=files),)))
+    assert sorted(p.name for p in folder.iterdir()) == ["notes.txt", "vgg-001.onnx"]

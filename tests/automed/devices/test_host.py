@@ -61,6 +61,8 @@ def test_what_is_no_model():
 def test_names_of_devices():
     with pytest.raises(DeviceError, match="device host takes no address, given 'x'"):
         device("host:x")
+    with pytest.raises(DeviceError, match="device host takes no address, given 'host:'"):
+        device("host:")
     with pytest.raises(UnknownNameError, match="no device named 'hots:x'; did you mean 'host'"):
         device("hots:x")
 
