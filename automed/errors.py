@@ -52,3 +52,7 @@ class DisagreementError(ExportError):
 
 class DeviceError(AutomedError):
     """A device that cannot be reached, or cannot run what it was given."""
+
+
+class UnreachableError(DeviceError):
+    """A device that cannot be reached now: what it was to run is not to blame."""

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from automed import registry
-from automed.errors import ExportError
+from automed.errors import ExportError, UnreachableError
 from automed.failure import reason
 from automed.family import Family
 from automed.lowering import Lowered, Memo, lowered
@@ -76,7 +76,8 @@ class Evaluate:
         except Exception as error:
             if isinstance(error, torch.OutOfMemoryError):
                 torch.cuda.empty_cache()
-            return Outcome(failure=reason(error))
+            lost = isinstance(error, UnreachableError)
+            return Outcome(failure=reason(error), unreachable=lost)
 
     def warm(self, worker: int) -> None:
         """Load what every trial needs; workers spread over the GPUs of their machine."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from automed.errors import UnreachableError
 from automed.executors import Evaluate, Executor
 from automed.space import Space
 from automed.strategies import Strategy
@@ -87,6 +88,9 @@ def run(
 
     Returns:
         Whether the search went to its end; False after KeyboardInterrupt.
+
+    Raises:
+        UnreachableError: A device is gone that trials are timed on.
     """
     state = _State(strategy, record, space, key, budget, watch)
     state.replay(baselines, starts)
@@ -163,7 +167,12 @@ class _State:
         return None
 
     def tell(self, trial: Trial, outcome: Outcome) -> None:
-        """Record an outcome, then tell the strategy and whoever asked for the same."""
+        """Record an outcome, then tell the strategy and whoever asked for the same.
+
+        A device that is gone is the fault of no trial: nothing is recorded of it.
+        """
+        if outcome.unreachable:
+            raise UnreachableError(outcome.failure or "")
         self.record.write(trial, outcome, self.space)
         if trial.origin != BASELINE:
             key = self.key(trial)

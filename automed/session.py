@@ -12,10 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from automed import __version__, loop, registry
 from automed.earlier import known_latencies
-from automed.errors import (
-    BudgetError,
-    RunError,
-)
+from automed.errors import BudgetError, RunError, UnreachableError
 from automed.executors import Resources, num_cores
 from automed.failure import no_room
 from automed.family import architecture_key
@@ -137,6 +134,8 @@ class Session:
     def _run(self, folder: Path, record: "Record") -> Run:
         try:
             return self._searched(folder, record)
+        except UnreachableError as error:
+            raise RunError(f"{error}; see to it, then `automed resume {folder}`") from error
         except (OSError, sqlite3.OperationalError) as error:
             if not no_room(error):
                 raise

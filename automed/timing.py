@@ -1,16 +1,21 @@
 """Where files are timed: a target's files on a device, each pair of them told by a label."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Protocol
 
 from automed import devices, registry
+from automed.errors import UnreachableError
 from automed.exporters import Runner
 from automed.measure import latency
 
 HOST = "host"
+Measurements = Mapping[str, devices.Measured]
+PATIENCE_S = (2.0, 10.0, 60.0)
+"""Pauses after which a device that cannot be reached is asked once more."""
 
 
 class File(Protocol):
@@ -87,7 +92,7 @@ def timed(place: Place, files: Mapping[str, File]) -> Timings:
     """Latencies from one session, in which the files and the target's reference take turns.
 
     Raises:
-        DeviceError: The device cannot be reached, or cannot run one of them.
+        DeviceError: The device cannot be reached in PATIENCE_S, or cannot run one of them.
     """
     if place.device == HOST:
         calls = {name: file.runner.rehearse for name, file in files.items()}
@@ -105,11 +110,22 @@ def timed(place: Place, files: Mapping[str, File]) -> Timings:
     exporter = registry.part("exporter", place.target)
     artefacts = {n: devices.Artefact(f.content, exporter.SUFFIX) for n, f in files.items()}
     reference = devices.Artefact(exporter.reference(), exporter.SUFFIX)
-    with latency.exclusive():
-        measured = _device(place.device).measure(artefacts, reference)
+    measured = _patiently(lambda: _device(place.device).measure(artefacts, reference))
     costs = {name: _costs(it) for name, it in measured.items()}
     first = next(iter(measured.values()))
     return Timings(costs, first.p50_ms / first.relative if first.relative else None)
+
+
+def _patiently(measure: Callable[[], Measurements]) -> Measurements:
+    """Ask again while a device cannot be reached: networks of boards come and go."""
+    for pause in PATIENCE_S:
+        try:
+            with latency.exclusive():
+                return measure()
+        except UnreachableError:
+            time.sleep(pause)
+    with latency.exclusive():
+        return measure()
 
 
 def runtime(target: str) -> str:

@@ -46,6 +46,7 @@ class Outcome:
             target that refuses the architecture.
         refusals: Target to the reason why the architecture cannot run there.
         failure: Why there are no scores, if evaluation broke.
+        unreachable: Whether what broke is a device that others need too: the search cannot go on.
         epochs: The fidelity that was reached.
         finished: Nothing is left to train: full fidelity or an early stop.
         curve: One mapping an epoch: loss and validation metrics.
@@ -60,6 +61,7 @@ class Outcome:
     violations: Mapping[str, float] = field(default_factory=dict)
     refusals: Mapping[str, str] = field(default_factory=dict)
     failure: str | None = None
+    unreachable: bool = field(default=False, compare=False)
     epochs: int = 0
     finished: bool = False
     curve: tuple[Mapping[str, float], ...] = ()

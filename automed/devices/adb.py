@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from automed.devices import REPEATS, WARM_UP, Artefact, Measured
-from automed.errors import DeviceError
+from automed.errors import DeviceError, UnreachableError
 
 ADDRESS = "SERIAL"
 VARIABLE = "AUTOMED_ADB_RUNNER"
@@ -200,7 +200,9 @@ def _adb(*arguments: str, check: bool = True) -> str:
         ) from None
     if done.returncode and check:
         said = [*done.stderr.splitlines(), *done.stdout.splitlines()] or ["no answer"]
-        raise DeviceError(f"adb {' '.join(arguments[:3])} failed: {said[-1]}")
+        lost = re.search(r"not found|offline|no devices|unauthorized", said[-1])
+        kind = UnreachableError if lost else DeviceError
+        raise kind(f"adb {' '.join(arguments[:3])} failed: {said[-1]}")
     return done.stdout
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from automed.devices.session import OUTPUTS, RUNNER, Answers, Machine, Session, blame
-from automed.errors import DeviceError
+from automed.errors import DeviceError, UnreachableError
 
 ADDRESS = "USER@BOARD[:PORT]"
 TIMEOUT_S = 10
@@ -35,10 +35,6 @@ def found() -> Sequence[str]:
     return []
 
 
-class _UnreachedError(DeviceError):
-    """OpenSSH could not connect."""
-
-
 def _carry_out(board: str, options: Sequence[str], session: Session) -> Answers:
     folder = f'"${{TMPDIR:-/tmp}}"/automed-{secrets.token_hex(8)}'
     reached = True
@@ -51,7 +47,7 @@ def _carry_out(board: str, options: Sequence[str], session: Session) -> Answers:
             start = f"cd {folder} && {{ {run}; }}"  # with its number it can be ended early
             printed.append(_ssh(board, options, start).decode().splitlines()[-1])
         return Answers(printed, _ssh(board, options, f"cat {folder}/{OUTPUTS} 2>/dev/null || :"))
-    except _UnreachedError:
+    except UnreachableError:
         reached = False
         raise
     finally:
@@ -67,7 +63,7 @@ def _ssh(board: str, options: Sequence[str], command: str, sent: bytes = b"") ->
     if done.returncode == _UNREACHED:
         reason = (said.splitlines() or ["no answer"])[-1].strip()
         told = f"{board} cannot be reached: {reason}; try: ssh {shlex.join(options)} true"
-        raise _UnreachedError(told)
+        raise UnreachableError(told)
     if done.returncode == _NOT_FOUND:
         raise DeviceError(f"{board} has no python3 where ssh finds programs; install it there")
     raise blame(board, said, done.returncode)
@@ -80,7 +76,7 @@ def _call(
     try:
         return subprocess.run(call, input=sent, capture_output=True, check=False)
     except FileNotFoundError:
-        raise _UnreachedError("there is no ssh here; install OpenSSH's client") from None
+        raise UnreachableError("there is no ssh here; install OpenSSH's client") from None
 
 
 def _packed(session: Session) -> bytes:

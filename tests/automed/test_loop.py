@@ -23,6 +23,7 @@ from toy_search import (
 )
 
 from automed import loop, registry
+from automed.errors import UnreachableError
 from automed.record import Record
 from automed.trial import Outcome, Trial
 
@@ -195,6 +196,17 @@ def test_an_error_in_the_loop_is_not_hidden(record: Record) -> None:
 
     with pytest.raises(ZeroDivisionError):
         search(Scripted([trial(0, 5)]), record, evaluate=Analytic(before=crash))
+
+
+def test_a_device_that_is_gone_is_the_fault_of_no_trial(record: Record) -> None:
+    class Gone(Analytic):
+        def __call__(self, trial: Trial) -> Outcome:
+            known = super().__call__(trial)
+            return known if len(self.seen) < 3 else Outcome(failure="no board", unreachable=True)
+
+    with pytest.raises(UnreachableError, match="no board"):
+        search(Scripted(trial(n, n + 1) for n in range(9)), record, evaluate=Gone())
+    assert [o.state for _, o in record.rows()] == ["complete", "complete"]
 
 
 @each_strategy(registry.names("strategy"))

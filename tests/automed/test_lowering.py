@@ -9,8 +9,9 @@ from small_models import TASK, sample
 from torch import nn
 
 from automed import registry
+from automed.errors import UnreachableError
 from automed.lowering import Lowered, limited, lowered, memo_key
-from automed.timing import places, runtime
+from automed.timing import PATIENCE_S, Loaded, Place, places, runtime, timed
 
 BOTH = ("onnx", "openvino")
 SAMPLE = sample(16, 16)
@@ -39,6 +40,15 @@ def lower(network=None, targets=BOTH, *, slow=False, before=None, latencies=None
         before=before,
         latencies=latencies or {},
     )
+
+
+def test_a_device_that_is_gone_is_waited_for(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    place = Place("onnx", "ssh:127.0.0.1:9", "")
+    with pytest.raises(UnreachableError, match=r"cannot be reached|no ssh here"):
+        timed(place, {"it": Loaded(b"", None)})
+    assert pauses == [*PATIENCE_S]
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """What a session makes of a plan."""
 
+from pathlib import Path
+
 import pytest
 
 from automed import registry
+from automed.errors import RunError, UnreachableError
 from automed.plan import Plan
 from automed.session import FEW, Session, Silent
 from automed.task import Budget
@@ -27,3 +30,16 @@ def test_the_default_of_a_family_has_to_earn_its_training(
     starts = session._starts()
     assert [start.family for start in starts] == list(task.families)
     assert {start.epochs for start in starts} == {epochs}
+
+
+def test_a_device_that_is_gone_ends_the_run_until_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*arguments: object) -> None:
+        raise UnreachableError("board cannot be reached: no route")
+
+    monkeypatch.setattr(Session, "_searched", gone)
+    task = registry.task("lung-ct")
+    session = Session(Plan(task=task, data="phantom:lung-ct?patients=12&seed=1"), Silent())
+    with pytest.raises(RunError, match=r"no route; see to it, then `automed resume .*RUN`"):
+        session.start(tmp_path / "RUN", probe=False)

@@ -36,7 +36,7 @@ def test_value_is_a_score_or_a_cost() -> None:
         outcome.value("macs")
 
 
-def test_facts_are_json_and_hold_everything_but_the_checkpoint() -> None:
+def test_facts_are_json_and_hold_all_that_is_recorded() -> None:
     outcome = Outcome(
         scores={"auc": 0.8},
         costs=COSTS,
@@ -50,7 +50,10 @@ def test_facts_are_json_and_hold_everything_but_the_checkpoint() -> None:
         checkpoint=b"weights",
     )
     facts = json.loads(json.dumps(outcome.facts()))
-    assert facts.keys() == {f.name for f in dataclasses.fields(Outcome)} - {"checkpoint"}
+    assert facts.keys() == {f.name for f in dataclasses.fields(Outcome)} - {
+        "checkpoint",
+        "unreachable",
+    }
     again = Outcome(**facts | {"curve": tuple(facts["curve"])})
     assert again == outcome
     assert again.checkpoint is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from automed.devices import Artefact, adb, device
-from automed.errors import DeviceError
+from automed.errors import DeviceError, UnreachableError
 
 TRANSCRIPTS = Path(__file__).with_name("transcripts")
 ADB = """#!/bin/sh
@@ -90,7 +90,7 @@ def test_phones_that_are_seen(phone):
     phone("executor_runner")
     assert adb.found() == ["R58M123"]
     assert device("adb:R58M123").describe()["device"] == "Google Pixel 7"
-    with pytest.raises(DeviceError, match="failed: error: device 'gone' not found"):
+    with pytest.raises(UnreachableError, match="failed: error: device 'gone' not found"):
         device("adb:gone").describe()
 
 
