@@ -1,8 +1,10 @@
 """Random architectures timed on a device: the file from which latencies there are predicted."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from automed.devices.operators import operators
 from automed.devices.predicted import FORMAT
 from automed.errors import DeviceError
 from automed.lowering import deployed
+from automed.timing import patiently
 from automed.trial import Trial
 
 PASSES = 2
@@ -47,8 +50,14 @@ def profile(
     Raises:
         DeviceError: The device cannot be reached or cannot run one, or the file has no folder.
     """
-    if not out.absolute().parent.is_dir():
-        raise DeviceError(f"cannot write {out}: there is no such folder")
+    folder = out.absolute().parent
+    for fault, told in (
+        (not folder.is_dir(), "there is no such folder"),
+        (out.is_dir(), "it is a folder; name a file in it"),
+        (not os.access(folder, os.W_OK), "its folder cannot be written to"),
+    ):
+        if fault:  # before hours of timing, not after them
+            raise DeviceError(f"cannot write {out}: {told}")
     machine = devices.device(device)
     yardstick = devices.reference(registry.part("exporter", TARGET).SUFFIX)
     machine.measure({"reference": yardstick}, repeats=1)
@@ -61,13 +70,17 @@ def profile(
         watch("timing", number, PASSES * len(rows))
         row = rows[number % len(rows)]
         graph = Artefact(drawn[row["name"]], yardstick.suffix)
-        known = machine.measure({"it": graph}, yardstick, threads=threads, repeats=repeats)["it"]
+        timed = partial(machine.measure, threads=threads, repeats=repeats)
+        known = patiently(partial(timed, {"it": graph}, yardstick))["it"]
         row["p50_ms"].append(known.p50_ms)
         row["relative"].append(known.relative)
     watch("timing", PASSES * len(rows), PASSES * len(rows))
     facts = {"format": FORMAT, "device": known.device, "os": known.os, "runtime": known.runtime}
     facts |= {"threads": threads, "task": task, "seed": seed, "repeats": repeats}
-    files.replace(out, json.dumps({**facts, "rows": rows}))
+    try:
+        files.replace(out, json.dumps({**facts, "rows": rows}))
+    except OSError as error:
+        raise DeviceError(f"cannot write {out}: {error.strerror}") from error
 
 
 def _drawn(task_name: str, count: int, seed: int, watch: Watch) -> dict[str, bytes]:

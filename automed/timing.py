@@ -110,22 +110,25 @@ def timed(place: Place, files: Mapping[str, File]) -> Timings:
     exporter = registry.part("exporter", place.target)
     artefacts = {n: devices.Artefact(f.content, exporter.SUFFIX) for n, f in files.items()}
     reference = devices.Artefact(exporter.reference(), exporter.SUFFIX)
-    measured = _patiently(lambda: _device(place.device).measure(artefacts, reference))
+
+    def alone() -> Measurements:
+        with latency.exclusive():
+            return _device(place.device).measure(artefacts, reference)
+
+    measured = patiently(alone)
     costs = {name: _costs(it) for name, it in measured.items()}
     first = next(iter(measured.values()))
     return Timings(costs, first.p50_ms / first.relative if first.relative else None)
 
 
-def _patiently(measure: Callable[[], Measurements]) -> Measurements:
+def patiently(measure: Callable[[], Measurements]) -> Measurements:
     """Ask again while a device cannot be reached: networks of boards come and go."""
     for pause in PATIENCE_S:
         try:
-            with latency.exclusive():
-                return measure()
+            return measure()
         except UnreachableError:
             time.sleep(pause)
-    with latency.exclusive():
-        return measure()
+    return measure()
 
 
 def runtime(target: str) -> str:

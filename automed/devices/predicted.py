@@ -1,6 +1,7 @@
 """A device that was timed before: latencies are predicted from those of other architectures."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 ADDRESS = "FILE"
 FORMAT = 1
 LEAST_ROWS = 10
+_INTEGER = re.compile("Q[A-Z]|Quantize|Dequantize|.*Integer")
+"""Operators of int8, which nothing in single precision tells of."""
 WITHIN = 0.1
 """Relative error up to which a prediction counts as right."""
 COVERED = 0.9
@@ -95,9 +98,15 @@ class Predicted:
         known = self._file
         if threads != known["threads"]:
             raise DeviceError(f"{self.path} is about {known['threads']} threads, not {threads}")
-        relative = predict(
-            self._graphs, self._relative, [operators(m.content) for m in models.values()]
-        )
+        graphs = {name: operators(model.content) for name, model in models.items()}
+        timed = {o.kind for graph in self._graphs for o in graph}
+        for name, graph in graphs.items():
+            if new := {o.kind for o in graph if _INTEGER.match(o.kind)} - timed:
+                raise DeviceError(
+                    f"{name} is in int8, and {self.path.name} holds no timing of "
+                    f"{', '.join(sorted(new))}; measure it on the device itself"
+                )
+        relative = predict(self._graphs, self._relative, [*graphs.values()])
         return {
             name: Measured(
                 p50_ms=float(share * self._reference_ms),

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import spearmanr
+from small_models import model as small_model
+from small_models import sample, scans
 
 from automed import api, data, evaluate, registry
 from automed.devices import Artefact, device, predictor
@@ -134,6 +136,16 @@ def test_a_file_is_a_device(board, model):
     assert known.size_bytes == len(model.content)
 
 
+def test_int8_is_not_told_from_single_precision(board):
+    given = small_model(16, 16, width=32)
+    quantizer = registry.part("quantizer", "onnx")
+    attempts = quantizer.attempts(given, sample(16, 16).inputs, {}, [scans(16, 16, number=8)])
+    with pytest.raises(
+        DeviceError, match=r"it is in int8, and board.json holds no timing of .*QLinearConv"
+    ):
+        device(f"predicted:{board}").measure({"it": Artefact(next(attempts).artefact, ".onnx")})
+
+
 def test_bench_tells_that_a_latency_is_predicted(cli, board, tmp_path):
     (tmp_path / "it.onnx").write_bytes(onnx_file.reference())
     told = cli("bench", tmp_path / "it.onnx", "--device", f"predicted:{board}")
@@ -199,6 +211,9 @@ def test_profile_refuses_a_folder_that_is_not_there(cli, tmp_path):
     told = cli("profile", "host", "--task", "lung-ct", "--out", out)
     assert (told.code, told.stderr.count("\n")) == (2, 1)
     assert "there is no such folder" in told.stderr
+    told = cli("profile", "host", "--task", "lung-ct", "--out", tmp_path)
+    assert (told.code, told.stderr.count("\n")) == (2, 1)
+    assert "it is a folder" in told.stderr
 
 
 @pytest.mark.slow
