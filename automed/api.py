@@ -66,7 +66,8 @@ def search(
         targets: Where models must run, see `automed list exporters`; an architecture that does not
             run on each is never trained. Latency is that of the first.
         devices: Where models are timed, see `automed devices`; that of one after the first, as of
-            another target, is an objective by its name: "latency_ms@ssh:pi@board".
+            another target, is an objective by its name: "latency_ms@ssh:board"; of a board that is
+            its host's first name, without account and domain.
         families: Families that compete; empty for the task's own.
         objectives: Names of a score and of costs; empty for the task's own.
         limits: Cost to its upper bound, for example {"latency_ms": 2.0}.
@@ -181,9 +182,12 @@ def export(
         return opened.export(path, wanted.name, target=target, precision=precision)
     suffix = registry.part("exporter", target).SUFFIX
     record = Record.open(Path(run))
-    plan = replace(
-        Plan.from_settings(record.settings["plan"]), targets=(target,), devices=DEFAULT_DEVICES
+    searched = Plan.from_settings(record.settings["plan"])
+    task = searched.task.changed(  # what other places cost has no say in one more file
+        objectives={n: how for n, how in searched.task.objectives.items() if "@" not in n},
+        limits={n: bound for n, bound in searched.task.limits.items() if "@" not in n},
     )
+    plan = replace(searched, task=task, targets=(target,), devices=DEFAULT_DEVICES)
     content = Session(plan, Silent()).ported(record, wanted.name, target)
     return opened.written(path, f"{wanted.name}{suffix}", content)
 

@@ -72,13 +72,16 @@ def require_places(plan: Plan) -> None:
         for name in given:
             registry.part(kind, name)
     others = [place.label for place in places(plan.targets, plan.devices)[1:]]
+    if len(set(others)) < len(others):
+        raise TaskError(f"two of {', '.join(others)} have one name; give one, or other addresses")
     for name in (*plan.task.objectives, *plan.task.limits):
         label = name.partition("@")[2]
         if label and label not in others:
+            known = f" ({', '.join(others)})" if others else ""
             raise TaskError(
                 f"{name} is asked for, and {label} is neither a target nor a device after the "
-                f"first; give --target {','.join(plan.targets)},... or --device "
-                f"{','.join(plan.devices)},..."
+                f"first{known}; give --target "
+                f"{','.join(plan.targets)},... or --device {','.join(plan.devices)},..."
             )
     for target in plan.targets:
         exporter = registry.part("exporter", target)

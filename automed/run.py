@@ -104,9 +104,17 @@ class Run:
         """Write a file to a path, or under its name into a folder.
 
         Raises:
-            RunError: It cannot be written.
+            RunError: It cannot be written, or the path ends as a file of another kind would.
         """
+        from automed.devices import suffix
+
         place = Path(path)
+        wanted = suffix(place.name)
+        if wanted and wanted != suffix(name):
+            raise RunError(
+                f"{place.name} ends as a {wanted} file does, and this is {name}; "
+                "end it likewise, or give another --target"
+            )
         try:
             if str(path).endswith(("/", os.sep)):
                 place.mkdir(parents=True, exist_ok=True)

@@ -222,7 +222,8 @@ def tell(run: "Run", console: Console | None = None) -> None:
         soft_wrap=True,
     )
     if results.chosen:
-        command = f"automed export {shlex.quote(str(run.folder))} {results.task}.onnx"
+        suffix = str(run.best.artefact).partition(run.best.name)[2]
+        command = f"automed export {shlex.quote(str(run.folder))} {results.task}{suffix}"
         console.print(
             f"Copy the model with: {command}", markup=False, highlight=False, soft_wrap=True
         )

@@ -56,7 +56,7 @@ class Place:
     def text(self) -> str:
         """The same for people."""
         if self.device != HOST:
-            return f"{self.target} on {called(self.device)}, batch 1"
+            return f"{self.target} on {devices.called(self.device)}, batch 1"
         return f"host CPU, {self.target} in {runtime(self.target)}, batch 1"
 
 
@@ -79,13 +79,7 @@ def places(targets: Sequence[str], names: Sequence[str]) -> list[Place]:
     first = [
         Place(target, names[0], target if number else "") for number, target in enumerate(targets)
     ]
-    return [*first, *(Place(targets[0], device, called(device)) for device in names[1:])]
-
-
-def called(device: str) -> str:
-    """A device's name without the folder of a file in it: results travel."""
-    kind, _, address = device.partition(":")
-    return f"{kind}:{address.rsplit('/', 1)[-1]}" if address else kind
+    return [*first, *(Place(targets[0], device, devices.called(device)) for device in names[1:])]
 
 
 def timed(place: Place, files: Mapping[str, File]) -> Timings:

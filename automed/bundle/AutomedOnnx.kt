@@ -1,5 +1,5 @@
 // Runs an .onnx model of this bundle with ONNX Runtime.
-// build.gradle.kts: implementation("com.microsoft.onnxruntime:onnxruntime-android:1.22.0")
+// build.gradle.kts: implementation("com.microsoft.onnxruntime:onnxruntime-android:1.22.0") or newer
 
 import ai.onnxruntime.OnnxJavaType
 import ai.onnxruntime.OnnxTensor

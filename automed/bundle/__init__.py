@@ -5,6 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
+from importlib.metadata import version
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def _entry(
     file: File, content: bytes, samples: Mapping[str, Array], parts: dict[str, bytes]
 ) -> dict[str, Any]:
     """A file's row of the manifest; what it returns for the samples joins the parts."""
-    loaded = registry.part("exporter", file.target).load(content)
+    exporter = registry.part("exporter", file.target)
+    loaded = exporter.load(content)
     each = [loaded.outputs(*(x[i : i + 1] for x in samples.values())) for i in range(SAMPLES)]
     expected = []
     for output in each[0]:
@@ -97,6 +99,7 @@ def _entry(
     return {
         "target": file.target,
         "precision": file.precision,
+        "runtime": f"{exporter.RUNTIME} {version(exporter.RUNTIME)}",
         "how": file.how,
         "file": _place(file),
         "sha256": hashlib.sha256(content).hexdigest(),

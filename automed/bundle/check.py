@@ -53,6 +53,7 @@ def checked(model: dict[str, Any], inputs: dict[str, Any]) -> bool | None:
             print(f"FAILED   {model['file']}: {row['output']} is {given.shape}")
             return False
         off = np.abs(given - wanted) / np.maximum(np.abs(wanted), 1)
+        off[~np.isfinite(off)] = np.inf  # no number is no agreement
         worst = max(worst, float(off.max()))
         beyond = max(beyond, float((off > model["tolerance"]).mean()))
     good: bool = beyond <= model["share"]

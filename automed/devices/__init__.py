@@ -13,6 +13,7 @@ from automed.errors import DeviceError
 
 TARGETS = {".pte": "executorch", ".openvino.zip": "openvino"}
 """Exporter whose reference artefact is the yardstick of files with this suffix; else onnx's is."""
+SUFFIXES = tuple(ending for endings in runner.LOADERS for ending in endings)
 UNPICKLED = ".pt2"
 """Files that PyTorch would let run code: they are looked at before any process loads them."""
 WARM_UP = 10
@@ -39,19 +40,23 @@ class Artefact:
             DeviceError: It cannot be read, or its name ends in no known suffix.
             ExportError: It is a program of PyTorch that could do more than compute.
         """
-        known = [suffix for suffixes in runner.LOADERS for suffix in suffixes]
-        suffix = next((suffix for suffix in known if path.name.endswith(suffix)), None)
-        if suffix is None:
+        ending = suffix(path.name)
+        if not ending:
             raise DeviceError(
-                f"{path.name} is no model that can be run; these are: {', '.join(known)}"
+                f"{path.name} is no model that can be run; these are: {', '.join(SUFFIXES)}"
             )
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DeviceError(f"{path} cannot be read: {error.strerror}") from error
-        if suffix == UNPICKLED:  # what runs is what was looked at, whoever reads the zip
+        if ending == UNPICKLED:  # what runs is what was looked at, whoever reads the zip
             content = registry.part("exporter", "torch-export").harmless(content, path.name)
-        return cls(content, suffix)
+        return cls(content, ending)
+
+
+def suffix(name: str) -> str:
+    """The end of a file's name by which a model is known, such as ".onnx"; "" if there is none."""
+    return next((ending for ending in SUFFIXES if name.endswith(ending)), "")
 
 
 def reference(suffix: str) -> Artefact:
@@ -142,8 +147,25 @@ class Maker(Protocol):
             DeviceError: No such address can be.
         """
 
+    def called(self, address: str) -> str:
+        """What results call that device: they travel, and no account, network or folder with them.
+
+        Two devices of one search must not be called the same.
+        """
+
     def found(self) -> Sequence[str]:
         """Addresses of those that can be seen without being named."""
+
+
+def called(name: str) -> str:
+    """What results call a device.
+
+    Raises:
+        UnknownNameError: No such kind of device.
+    """
+    kind, _, address = name.partition(":")
+    maker: Maker = registry.part("device", name)
+    return f"{kind}:{maker.called(address)}" if address else kind
 
 
 def device(name: str) -> Device:

@@ -91,6 +91,11 @@ def make(address: str) -> "Phone":
     return Phone(address)
 
 
+def called(address: str) -> str:
+    """See `Maker.called`."""
+    return address
+
+
 def found() -> Sequence[str]:
     """Serial numbers of the phones that adb may use."""
     try:

@@ -35,6 +35,11 @@ def make(address: str) -> "Predicted":
     return Predicted(Path(address))
 
 
+def called(address: str) -> str:
+    """See `Maker.called`."""
+    return Path(address).name
+
+
 def found() -> Sequence[str]:
     """None: where files lie is for their owner to say."""
     return []

@@ -30,6 +30,12 @@ def make(address: str) -> Machine:
     return Machine(board, partial(_carry_out, board, [*options, match["target"]]))
 
 
+def called(address: str) -> str:
+    """The board's own name, or its number, and its port; see `Maker.called`."""
+    host, colon, port = address.rpartition("@")[2].partition(":")
+    return f"{host if re.fullmatch(r'[0-9.]+', host) else host.partition('.')[0]}{colon}{port}"
+
+
 def found() -> Sequence[str]:
     """None: a board is named by who owns it."""
     return []

@@ -83,6 +83,13 @@ def test_a_file_is_exported_by_target_and_precision(run, tmp_path):
     assert not (tmp_path / "it.bin").exists()
 
 
+def test_a_file_is_not_named_as_one_of_another_kind(run, tmp_path):
+    for name, target in (("it.pte", None), ("it.onnx", "openvino")):
+        with pytest.raises(RunError, match=rf"{name} ends as a \.\w+ file does, and this is "):
+            api.export(run.folder, tmp_path / name, target=target)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_target_that_the_search_was_not_for_is_made_and_verified(run, tmp_path):
     path = api.export(run.folder, tmp_path / "it.ort", target="ort")
     given = np.random.default_rng(0).normal(size=(2, 1, 32, 32)).astype(np.float32)
@@ -124,6 +131,7 @@ def test_other_places_can_be_objectives(tmp_path, inline):
     )
     assert list(run.results.objectives) == ["auc", "latency_ms", "latency_ms@openvino"]
     assert {f.precision for f in run.best.files} == {"fp32"}
+    assert api.export(run.folder, tmp_path / "it.ort", target="ort").exists()
 
 
 # The bundle.
@@ -171,6 +179,24 @@ def test_vectors_pass_where_there_is_onnxruntime_only(unpacked, tmp_path):
     lines = done.stdout.splitlines()
     assert any(line.startswith("ok") and ".onnx" in line for line in lines)
     assert any(line.startswith("skipped") and "pip install openvino" in line for line in lines)
+
+
+def test_no_number_is_no_agreement(unpacked):
+    script = (
+        "import check, json, numpy as np\n"
+        "m = json.load(open('manifest.json'))['models'][0]\n"
+        "check.answers = lambda *_: ([check.array(r) * np.nan for r in m['expected']], '')\n"
+        "assert check.checked(m, {}) is False\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=unpacked, check=True)
+
+
+def test_models_tell_what_runs_them(unpacked):
+    models = json.loads((unpacked / "manifest.json").read_text())["models"]
+    assert {m["target"]: m["runtime"].split()[0] for m in models} == {
+        "onnx": "onnxruntime",
+        "openvino": "openvino",
+    }
 
 
 def test_nothing_to_run_with_is_told(unpacked, tmp_path):

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from automed.devices import Artefact, device
+from automed.devices import Artefact, called, device
 from automed.errors import DeviceError, UnknownNameError
 from automed.exporters import onnx_file
 from automed.measure import latency
@@ -56,6 +56,20 @@ def test_it_waits_for_whoever_times_on_this_machine(model):
 def test_what_is_no_model():
     with pytest.raises(DeviceError, match="host: mine is no model that onnxruntime can load: "):
         device("host").measure({"mine": Artefact(b"none", ".onnx")}, repeats=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("host", "host"),
+        ("ssh:jane@ct-ward3.hospital.lan:2222", "ssh:ct-ward3:2222"),
+        ("ssh:10.0.0.7", "ssh:10.0.0.7"),
+        ("predicted:/home/jane/board.json", "predicted:board.json"),
+        ("adb:R58M123", "adb:R58M123"),
+    ],
+)
+def test_results_name_devices_without_accounts_networks_and_folders(name, told):
+    assert called(name) == told
 
 
 def test_names_of_devices():

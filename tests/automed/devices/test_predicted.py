@@ -140,9 +140,7 @@ def test_int8_is_not_told_from_single_precision(board):
     given = small_model(16, 16, width=32)
     quantizer = registry.part("quantizer", "onnx")
     attempts = quantizer.attempts(given, sample(16, 16).inputs, {}, [scans(16, 16, number=8)])
-    with pytest.raises(
-        DeviceError, match=r"it is in int8, and board.json holds no timing of .*QLinearConv"
-    ):
+    with pytest.raises(DeviceError, match=r"it is in int8, and board.json .* QLinearConv"):
         device(f"predicted:{board}").measure({"it": Artefact(next(attempts).artefact, ".onnx")})
 
 
