@@ -1,6 +1,9 @@
-"""Files that are there as a whole or not at all, whoever is killed while writing them."""
+"""Files that are there as a whole or not at all, and folders that one process works in."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -20,3 +23,18 @@ def replace(path: Path, content: bytes | str) -> None:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder; whoever else wants to hold it meanwhile is told so. A dead process holds none.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)

@@ -71,7 +71,14 @@ class Record:
         scratch = folder / f"{STUDY_FILE}.{os.getpid()}.tmp"  # a reader never meets half a schema
         with warnings.catch_warnings(action="ignore"):  # "experimental": names of objectives
             StudyFile.create(scratch, name, objectives, {_SETTINGS: json.dumps(settings)})
-        scratch.replace(folder / STUDY_FILE)
+        try:
+            os.link(scratch, folder / STUDY_FILE)  # fails where another search was a moment faster
+        except FileExistsError:
+            require_free(folder)
+        except OSError:  # this disk knows no links
+            scratch.replace(folder / STUDY_FILE)
+        finally:
+            scratch.unlink(missing_ok=True)
         return cls.open(folder)
 
     @classmethod

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from automed import __version__, loop, registry
+from automed import __version__, files, loop, registry
 from automed.earlier import known_latencies
 from automed.errors import BudgetError, RunError, UnreachableError
 from automed.executors import Resources, num_cores
@@ -133,7 +133,12 @@ class Session:
 
     def _run(self, folder: Path, record: "Record") -> Run:
         try:
-            return self._searched(folder, record)
+            with files.alone(folder):
+                return self._searched(folder, record)
+        except BlockingIOError as error:
+            raise RunError(
+                f"{folder} is in use by a search that is running; let it end, or end it first"
+            ) from error
         except UnreachableError as error:
             raise RunError(f"{error}; see to it, then `automed resume {folder}`") from error
         except (OSError, sqlite3.OperationalError) as error:

@@ -1,5 +1,7 @@
-"""A file is the old one or the new one, never half of either."""
+"""A file is the old one or the new one, never half of either; a folder is one process's."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,18 @@ def test_a_write_that_fails_leaves_no_scratch(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="taken"):
         files.replace(tmp_path / "taken", b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_folder_is_held_by_one_at_a_time_and_by_no_dead_process(tmp_path: Path) -> None:
+    holds = (
+        "import sys, time, pathlib; from automed import files\n"
+        "with files.alone(pathlib.Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", holds, tmp_path], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(BlockingIOError), files.alone(tmp_path):
+            pass
+        other.kill()
+    with files.alone(tmp_path), pytest.raises(BlockingIOError), files.alone(tmp_path):
+        pass

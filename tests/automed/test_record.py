@@ -1,6 +1,7 @@
 """The study behind a search: what comes back, what is refused, and who else can read it."""
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -174,6 +175,21 @@ def test_a_taken_folder_is_refused(record: Record, folder: Path) -> None:
     with pytest.raises(RunError, match=r"holds a run already; name another --out or resume it"):
         Record.create(folder, "lung-ct", OBJECTIVES, SETTINGS)
     assert len(list(record.rows())) == 1
+
+
+def test_of_two_that_make_a_record_at_once_one_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def late(source: Path, target: Path) -> None:
+        target.write_bytes(b"another's")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    with pytest.raises(RunError, match="holds a run already"):
+        Record.create(folder, "toy", {"auc": "maximize"}, {})
+    assert (folder / STUDY_FILE).read_bytes() == b"another's"
 
 
 def test_a_folder_with_other_files_is_used(folder: Path) -> None:

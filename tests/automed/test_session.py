@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from automed import registry
+from automed import files, registry
 from automed.errors import RunError, UnreachableError
 from automed.plan import Plan
 from automed.session import FEW, Session, Silent
@@ -43,3 +43,13 @@ def test_a_device_that_is_gone_ends_the_run_until_it_is_back(
     session = Session(Plan(task=task, data="phantom:lung-ct?patients=12&seed=1"), Silent())
     with pytest.raises(RunError, match=r"no route; see to it, then `automed resume .*RUN`"):
         session.start(tmp_path / "RUN", probe=False)
+
+
+def test_a_folder_is_searched_by_one_at_a_time(tmp_path: Path) -> None:
+    session = Session(
+        Plan(task=registry.task("lung-ct"), data="phantom:lung-ct?patients=12&seed=1"), Silent()
+    )
+    folder = tmp_path / "RUN"
+    folder.mkdir()
+    with files.alone(folder), pytest.raises(RunError, match="RUN is in use by a search"):
+        session.start(folder, probe=False)
