@@ -25,6 +25,8 @@ class InputSpec:
         standardised: Whether the window is in standard deviations from each image's own mean, for
             scanners whose numbers have no common scale, instead of in raw values.
         spacing_mm: Millimetres per pixel and axis where they are known.
+        axes: What pixels come after each other towards, an axis each, where it is known: "right",
+            "anterior", "superior" in the patient, "down" and "right" in a picture.
     """
 
     name: str = "image"
@@ -35,6 +37,7 @@ class InputSpec:
     window: tuple[float, float] = (0.0, 1.0)
     standardised: bool = False
     spacing_mm: tuple[float, ...] | None = None
+    axes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -57,7 +57,8 @@ def predict(
         raise DataError(
             f"--out, --field and --table are of {one}; given {len(paths)}: one at a time"
         )
-    given = {str(path): pixels.read(path).pixels for path in paths}
+    pictures = {str(path): pixels.read(path) for path in paths}
+    given = {name: picture.pixels for name, picture in pictures.items()}
     samples = [paths[start : start + each] for start in range(0, len(paths), each)]
     told = {
         " + ".join(map(str, sample)) or "table": predict(
@@ -87,6 +88,15 @@ def predict(
         print(
             f"automed: {of_bytes} of {len(given)} images are 8-bit, and the model takes HU: "
             "their 0 to 255 were read as HU; give NIfTI files in HU",
+            file=sys.stderr,
+        )
+    axes = next((spec.axes for spec in card.inputs if spec.kind == "image"), ())
+    turned = [name for name, it in pictures.items() if it.axes != axes and (axes or it.spacing_mm)]
+    if turned:
+        own = f"the model's towards {', '.join(axes)}" if axes else "the model's are not known"
+        print(
+            f"automed: axes of {len(turned)} of {len(given)} images lead towards "
+            f"{', '.join(pictures[turned[0]].axes)}, {own}: see that they agree",
             file=sys.stderr,
         )
     if as_json:

@@ -61,6 +61,7 @@ class Columns:
         classes: Class names as given, in the order of their numbers, or names of findings or
             values; empty if not given.
         spacing_mm: Millimetres per pixel and axis, or None.
+        axes: What they lead towards, see `sample.InputSpec`.
         notes: What the reader changed or left out.
     """
 
@@ -76,6 +77,7 @@ class Columns:
     split: Array | None = None
     classes: tuple[str, ...] = ()
     spacing_mm: tuple[float, ...] | None = None
+    axes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -218,7 +220,10 @@ def _input_specs(columns: Columns) -> tuple[InputSpec, ...]:
     if (images := columns.images) is not None:
         specs.append(
             InputSpec(
-                channels=images.shape[1], size=images.shape[2:], spacing_mm=columns.spacing_mm
+                channels=images.shape[1],
+                size=images.shape[2:],
+                spacing_mm=columns.spacing_mm,
+                axes=columns.axes,
             )
         )
     if columns.table is not None:

@@ -62,7 +62,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
     if not images:
         raise DataError(f"no image found in the folder; expected is {_LAYOUT}")
     read_files, pictures = _pictures(images)
-    array, spacing_mm, notes = pixels.stack(pictures)
+    array, spacing_mm, axes, notes = pixels.stack(pictures)
     return assemble(
         Columns(
             images=array,
@@ -70,6 +70,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
             classes=tuple(sorted({file.label for file in read_files})),
             split=np.array([file.part for file in read_files]) if delivered else None,
             spacing_mm=spacing_mm,
+            axes=axes,
             notes=(
                 *_counted(len(files) - len(images), "files that are no image in a class folder"),
                 *_counted(len(images) - len(read_files), "images that could not be read"),

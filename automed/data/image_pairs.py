@@ -62,7 +62,7 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "mask") -> D
     pictures = [_picture(images[name], "image") for name in names]
     outlines = [_picture(masks[name], "mask") for name in names]
     _require_pairs(pictures, outlines)
-    array, spacing_mm, notes = pixels.stack(_of_one_size(pictures))
+    array, spacing_mm, axes, notes = pixels.stack(_of_one_size(pictures))
     sizes = {picture.pixels.shape[1:] for picture in pictures}
     padding = (
         f"images of {len(sizes):,} sizes padded at the far end of each axis to "
@@ -72,9 +72,10 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "mask") -> D
     return assemble(
         Columns(
             images=array,
-            masks=pixels.stack(_of_one_size(outlines, fill=0))[0],
+            masks=pixels.stack(_of_one_size(outlines, fill=0)).images,
             groups=np.arange(len(names)),
             spacing_mm=spacing_mm,
+            axes=axes,
             notes=(
                 *notes,
                 *([padding] if len(sizes) > 1 else []),

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,8 @@ SUFFIXES = PICTURES + VOLUMES
 
 _MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 _MAX_CHANNELS = 4
+_IN_A_PICTURE = ("down", "right")
+_IN_THE_PATIENT = ("right", "anterior", "superior")
 _PNG_COLOUR = slice(24, 26)
 """Bytes of a PNG's header that hold bits per channel and colour type (0 is grey)."""
 
@@ -42,10 +44,28 @@ class Picture:
     Attributes:
         pixels: (C, H, W), or (C, X, Y, Z) for a volume, in raw units and the file's own dtype.
         spacing_mm: Millimetres per pixel along each axis after the first, or None if unknown.
+        axes: What each of those leads towards, see `sample.InputSpec`.
     """
 
     pixels: Array
     spacing_mm: tuple[float, ...] | None = None
+    axes: tuple[str, ...] = ()
+
+
+class Stack(NamedTuple):
+    """Images of one size in one array.
+
+    Attributes:
+        images: (N, C, *size) in the common dtype.
+        spacing_mm: In mm if all share it, within 1 %.
+        axes: What they lead towards, if all agree.
+        notes: What was changed or lost.
+    """
+
+    images: Array
+    spacing_mm: tuple[float, ...] | None
+    axes: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def readable(path: Path) -> bool:
@@ -81,14 +101,8 @@ def read(path: Path) -> Picture:
         )
 
 
-def stack(pictures: Sequence[Picture]) -> tuple[Array, tuple[float, ...] | None, tuple[str, ...]]:
-    """Images of one size in one array.
-
-    Grey images between colour ones get three equal channels.
-
-    Returns:
-        (N, C, *size) in the common dtype; the spacing in mm if all share it (within 1 %), else
-        None; notes on what was changed or lost.
+def stack(pictures: Sequence[Picture]) -> Stack:
+    """Images of one size in one array; grey ones between colour ones get three equal channels.
 
     Raises:
         DataError: Sizes, channels or dtypes differ.
@@ -108,7 +122,8 @@ def stack(pictures: Sequence[Picture]) -> tuple[Array, tuple[float, ...] | None,
     spacing_mm = _common_spacing(pictures)
     if spacing_mm is None and any(picture.spacing_mm for picture in pictures):
         notes.append("pixel spacing differs between images and is not used")
-    return images, spacing_mm, tuple(notes)
+    axes = {picture.axes for picture in pictures}
+    return Stack(images, spacing_mm, axes.pop() if len(axes) == 1 else (), tuple(notes))
 
 
 def _size(picture: Picture) -> str:
@@ -148,13 +163,14 @@ def _read_picture(path: Path) -> Picture:
         with Image.open(path, formats=("PNG", "JPEG")) as image:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):
-                return Picture(pixels=_native(np.asarray(upright).astype(np.uint16))[None])
+                grey = _native(np.asarray(upright).astype(np.uint16))[None]
+                return Picture(pixels=grey, axes=_IN_A_PICTURE)
             colour = np.asarray(upright.convert("RGB"))
     except Image.DecompressionBombError as error:
         raise ImageError(path.name, "has too many pixels; crop or resample it first") from error
     pixels = np.ascontiguousarray(np.moveaxis(colour, -1, 0))
-    grey = bool((pixels == pixels[:1]).all())
-    return Picture(pixels=pixels[:1] if grey else pixels)
+    is_grey = bool((pixels == pixels[:1]).all())
+    return Picture(pixels=pixels[:1] if is_grey else pixels, axes=_IN_A_PICTURE)
 
 
 def _read_nifti(path: Path) -> Picture:
@@ -225,6 +241,7 @@ def _arranged(name: str, pixels: Array, turn: Array, zooms_mm: Array) -> Picture
     return Picture(
         pixels=np.ascontiguousarray(np.moveaxis(pixels, 3, 0).reshape(pixels.shape[3], *size)),
         spacing_mm=tuple(round(float(zooms_mm[order][axis]), 6) for axis in kept),
+        axes=tuple(_IN_THE_PATIENT[axis] for axis in kept),
     )
 
 

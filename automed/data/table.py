@@ -73,9 +73,10 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
             role in ("table", "labels", "values") and set(name.split("+")) <= set(headings)
         ),
     )
-    array, spacing_mm, notes = _stack(path, rows, chosen.get("images"))
-    masks, _, _ = _stack(path, rows, chosen["masks"] if target == "mask" else None)
-    targets, _, _ = _stack(path, rows, chosen["targets"] if target == "image" else None)
+    images = _stack(path, rows, chosen.get("images"))
+    masks = _stack(path, rows, chosen["masks"] if target == "mask" else None)
+    targets = _stack(path, rows, chosen["targets"] if target == "image" else None)
+    notes = images.notes if images else ()
     group, split = chosen.get("group"), chosen.get("split")
     several = {"labels": "labels", "value": "values"}.get(target)
     learnt = _numbers(rows, chosen[several], path.name, unknown=True) if several else None
@@ -88,18 +89,19 @@ def read(source: str, keys: Mapping[str, str], target: TargetKind = "label") -> 
         notes = (*notes, f"patients are told apart by {group!r}")
     return assemble(
         Columns(
-            images=array,
+            images=images and images.images,
             table=_numbers(rows, chosen["table"], path.name) if "table" in chosen else None,
             labels=_values(rows, chosen["labels"]) if target == "label" else None,
             findings=learnt if target == "labels" else None,
             values=learnt if target == "value" else None,
             classes=tuple(chosen[several].split("+")) if several else (),
-            masks=masks,
-            targets=targets,
+            masks=masks and masks.images,
+            targets=targets and targets.images,
             points=_points(rows, chosen["points"], path.name) if target == "points" else None,
             groups=None if group is None else _values(rows, group),
             split=None if split is None else _values(rows, split),
-            spacing_mm=spacing_mm,
+            spacing_mm=images and images.spacing_mm,
+            axes=images.axes if images else (),
             notes=notes,
         ),
         source=path.name,
@@ -139,12 +141,10 @@ def _table(path: Path) -> tuple[list[str], list[_Row]]:
     ]
 
 
-def _stack(
-    table: Path, rows: Sequence[_Row], heading: str | None
-) -> tuple[Array | None, tuple[float, ...] | None, tuple[str, ...]]:
+def _stack(table: Path, rows: Sequence[_Row], heading: str | None) -> pixels.Stack | None:
     """The images a column names, in one array; nothing where there is no such column."""
     if heading is None:
-        return None, None, ()
+        return None
     return pixels.stack([_picture(table, row, heading) for row in rows])
 
 

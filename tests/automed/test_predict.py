@@ -52,8 +52,12 @@ def test_pictures_of_8_and_16_bits_and_nifti_are_taken(cli, model, hu, tmp_path)
 def test_pictures_of_8_bits_are_no_hounsfield_units(cli, model, hu, tmp_path):
     byte = png(tmp_path / "eight.png", (hu % 256).astype(np.uint8))
     raw = nifti(tmp_path / "hounsfield.nii.gz", hu.astype(np.int16))
-    warning, notice = cli("predict", model, byte, raw).stderr.splitlines()
+    warning, turned, notice = cli("predict", model, byte, raw).stderr.splitlines()
     assert warning.startswith("automed: 1 of 2 images are 8-bit")
+    assert turned == (
+        "automed: axes of 1 of 2 images lead towards right, anterior, the model's are not known: "
+        "see that they agree"
+    )
     assert "clinical" in notice
     assert "8-bit" not in cli("predict", model, raw).stderr
     assert "8-bit" in cli("predict", model, byte, "--json").stderr

@@ -207,7 +207,7 @@ def test_missing_foreign_and_odd_files_are_refused(tmp_path):
 def test_stack_joins_grey_and_colour(tmp_path):
     grey = pixels.Picture(pixels=noise(1, 20, 20))
     colour = pixels.Picture(pixels=noise(3, 20, 20))
-    images, spacing_mm, notes = pixels.stack([grey, colour])
+    images, spacing_mm, _, notes = pixels.stack([grey, colour])
     assert images.shape == (2, 3, 20, 20)
     np.testing.assert_array_equal(images[0, 2], grey.pixels[0])
     assert spacing_mm is None
@@ -218,10 +218,20 @@ def test_stack_keeps_a_common_spacing_only():
     def picture(*spacing_mm):
         return pixels.Picture(pixels=noise(1, 20, 20), spacing_mm=spacing_mm)
 
-    assert pixels.stack([picture(1.0, 2.0), picture(1.001, 2.0)])[1:] == ((1.0, 2.0), ())
-    _, spacing_mm, notes = pixels.stack([picture(1.0, 2.0), picture(1.5, 2.0)])
+    assert pixels.stack([picture(1.0, 2.0), picture(1.001, 2.0)])[1:] == ((1.0, 2.0), (), ())
+    _, spacing_mm, _, notes = pixels.stack([picture(1.0, 2.0), picture(1.5, 2.0)])
     assert spacing_mm is None
     assert "spacing differs" in notes[0]
+
+
+def test_axes_are_told_where_they_are_known(tmp_path):
+    volume = pixels.read(nifti(tmp_path / "a.nii", noise(18, 20, 22)))
+    slab = pixels.read(nifti(tmp_path / "b.nii", noise(18, 1, 22)))
+    assert volume.axes == ("right", "anterior", "superior")
+    assert slab.axes == ("right", "superior")
+    plain = pixels.Picture(pixels=volume.pixels)
+    assert pixels.stack([volume, volume]).axes == volume.axes
+    assert pixels.stack([volume, plain]).axes == ()
 
 
 def test_stack_refuses_mixed_sizes_and_types():
