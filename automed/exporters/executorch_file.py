@@ -129,9 +129,12 @@ def lowered(
 def _plain(model: nn.Module) -> nn.Module:
     """A copy without layers that do nothing at inference, and with all weights of its norms.
 
-    XNNPACK's lowering of batch norms fails where there is nothing to scale by.
+    XNNPACK's lowering of batch norms fails where there is nothing to scale by, and some of its
+    passes fail on weights that training has laid out with their channels last.
     """
     plain = copy.deepcopy(model)
+    for weight in plain.parameters():
+        weight.data = weight.data.contiguous()
     for module in plain.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.affine:
             module.weight = nn.Parameter(torch.ones(module.num_features))

@@ -4,8 +4,9 @@
         [--architectures 50] [--seed 0] [--out exports.csv]
 
 Each task's embedded data is taken, so every problem is met in 2D and 3D. An architecture is drawn
-from the task's own space and trained for an epoch of TRAINED samples: the weights of a front are
-learnt, and deep networks that have learnt nothing make much of rounding errors. The file is loaded
+from the task's own space and trained for an epoch of TRAINED samples, BATCH a step: the weights of a
+front are learnt, and deep networks that have learnt nothing, or whose norms have hardly seen a
+batch, make much of rounding errors. The file is loaded
 in a fresh process that has its runtime alone, runs over SAMPLES validation samples and is compared
 with its network there, as at the end of a search. A target may refuse an architecture before it has
 a file: a search never trains that. What counts is that every file there is agrees.
@@ -19,6 +20,7 @@ import itertools
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ from automed.trial import Trial
 
 SAMPLES = 4
 TRAINED = 64
+BATCH = 4
 COLUMNS = ("task", "problem", "dims", "target", "seed", "number", "family", "seconds", "verdict")
 
 
@@ -104,7 +107,9 @@ def trained(trial: Trial, job: Job, learnt: Tensors) -> nn.Module:
     network = network_of(trial, learnt.sample, job.seed)
     problem = registry.part("problem", job.task.problem).PROBLEM
     recipe = registry.part("recipe", architecture(trial).recipe)
-    fit = recipe.train(network, learnt, problem, schedule(job), epochs=trial.epochs)
+    how = schedule(job)
+    how = replace(how, settings=how.settings.model_copy(update={"batch": BATCH}))
+    fit = recipe.train(network, learnt, problem, how, epochs=trial.epochs)
     network.load_state_dict(kept_weights(fit.checkpoint))
     return network.cpu().eval()
 
