@@ -4,12 +4,12 @@
         [--architectures 50] [--seed 0] [--out exports.csv]
 
 Each task's embedded data is taken, so every problem is met in 2D and 3D. An architecture is drawn
-from the task's own space and trained for an epoch of TRAINED samples, BATCH a step: the weights of a
-front are learnt, and deep networks that have learnt nothing, or whose norms have hardly seen a
-batch, make much of rounding errors. The file is loaded
-in a fresh process that has its runtime alone, runs over SAMPLES validation samples and is compared
-with its network there, as at the end of a search. A target may refuse an architecture before it has
-a file: a search never trains that. What counts is that every file there is agrees.
+from the task's own space and trained for an epoch of TRAINED samples, BATCH a step: the weights of
+a front are learnt, and deep networks that have learnt nothing, or whose norms have hardly seen a
+batch, make much of rounding errors. The file is loaded in a fresh process that has its runtime
+alone, runs over SAMPLES validation samples and is compared with its network there, as at the end of
+a search. A target may refuse an architecture before it has a file: a search never trains that. What
+counts is that every file there is agrees.
 
 It goes on where an earlier call with the same --out and --seed was stopped.
 """

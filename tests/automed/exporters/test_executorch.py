@@ -72,6 +72,17 @@ def shipped():
     return exporter.export(network, sample.inputs, METADATA)
 
 
+def test_weights_as_training_lays_them_out_are_taken():
+    network, sample = model("resnet", **SMALL, stem="full")
+    plain = network.outputs(raw(sample))
+    for weight in network.parameters():
+        if weight.ndim == 4:
+            weight.data = weight.data.to(memory_format=torch.channels_last)
+    exporter = registry.part("exporter", "executorch")
+    runner = exporter.load(exporter.export(network, sample.inputs, {}))
+    assert verify("it", outputs(runner, raw(sample)), plain) <= MAX_DIFFERENCE
+
+
 def test_metadata_is_read_without_executorch(tmp_path):
     path = tmp_path / "it.pte"
     path.write_bytes(shipped())
