@@ -102,9 +102,10 @@ def exported(
 ) -> tuple[list[Finalist], list[str]]:
     """Trained trials and the classical baselines as finalists, and what failed on the way.
 
-    Every artefact is loaded by its own runtime in a process of its own, runs over the whole
-    validation part and must agree with its network there. A model of the search must do so on every
-    target, a baseline on the first. Exporters and converters break in ways of their own; whatever
+    The artefact of a network is loaded by its own runtime in a process of its own, runs over the
+    whole validation part and must agree with its network there: one of the search on every target,
+    a baseline on the first. A classical baseline has no network to agree with, and runs in this
+    process. Exporters and converters break in ways of their own; whatever
     they raise costs their model, never the run.
     """
     finalists, failures = [], []
