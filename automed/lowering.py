@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from automed import registry
+from automed.errors import DeviceError, UnreachableError
 from automed.failure import exhausted, reason
 from automed.sample import SampleSpec
 from automed.task import Task, at_place
@@ -31,7 +32,7 @@ class Lowered:
     Attributes:
         graph: Digest of its graph on the first target; empty where that cannot run it.
         costs: See `trial.Outcome`.
-        refusals: Target to the reason why it cannot run there.
+        refusals: Target, or label of another device, to the reason why it cannot run there.
     """
 
     graph: str = ""
@@ -82,7 +83,7 @@ def lowered(
     model, files = deployed(network, task, sample), dict[str, Loaded]()
     for place in places:
         target = place.target
-        if target in refusals or at_place("latency_ms", place.label) in costs:
+        if {target, place.label} & refusals.keys() or at_place("latency_ms", place.label) in costs:
             continue
         exporter = registry.part("exporter", target)
         if exporter.SLOW and target != places[0].target and not slow:
@@ -102,7 +103,14 @@ def lowered(
         digest = exporter.digest(file.content)
         keys = memo_key(digest, place, name), memo_key(digest, place)
         told = next((latencies[key] for key in keys if key in latencies), None)
-        for cost, value in (told or timed(place, {"it": file}).costs["it"]).items():
+        try:
+            told = told or timed(place, {"it": file}).costs["it"]
+        except UnreachableError:
+            raise
+        except DeviceError as error:  # it is there, and cannot run this
+            refusals[place.label or target] = reason(error)
+            continue
+        for cost, value in told.items():
             costs[at_place(cost, place.label)] = value
         costs[at_place("size_bytes", place.label)] = len(file.content)
         graph = graph if place.label else digest

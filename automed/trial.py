@@ -44,7 +44,7 @@ class Outcome:
             name, as in latency_ms@openvino.
         violations: Limit name to value / limit - 1; positive where the limit is broken, or for a
             target that refuses the architecture.
-        refusals: Target to the reason why the architecture cannot run there.
+        refusals: Target, or another device, to the reason why the architecture cannot run there.
         failure: Why there are no scores, if evaluation broke.
         unreachable: Whether what broke is a device that others need too: the search cannot go on.
         epochs: The fidelity that was reached.

@@ -90,6 +90,7 @@ class Model:
             self._rehearsal = [torch.randn(shape, generator=stream) for shape in shapes]
         self._method.execute(self._rehearsal)
 
+    @property
     def metadata(self) -> dict[str, str]:
         """What the file says of itself."""
         return dict(self.facts["metadata"])
@@ -103,9 +104,9 @@ def packed(program: bytes, metadata: Mapping[str, str], **facts: Any) -> bytes:
     """A program with its metadata in a ZIP archive behind it, which the runtime does not read."""
     content = io.BytesIO(program)
     checked = {**facts, "bytes": len(program), "sha256": hashlib.sha256(program).hexdigest()}
-    with zipfile.ZipFile(content, "a") as archive:
+    with zipfile.ZipFile(content, "a") as file:
         for member, value in ((METADATA, dict(metadata)), (FACTS, checked)):
-            archive.writestr(zipfile.ZipInfo(member), json.dumps(value))  # of 1980: no clock
+            file.writestr(zipfile.ZipInfo(member), json.dumps(value))  # of 1980: no clock
     return content.getvalue()
 
 
@@ -116,9 +117,9 @@ def facts(artefact: bytes, name: str = "model") -> dict[str, Any]:
         ExportError: It is not such a file, or not as it was written.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(artefact)) as archive:
-            known = json.loads(archive.read(FACTS))
-            known["metadata"] = json.loads(archive.read(METADATA))
+        with zipfile.ZipFile(io.BytesIO(artefact)) as file:
+            known = json.loads(file.read(FACTS))
+            known["metadata"] = json.loads(file.read(METADATA))
         if hashlib.sha256(artefact[: known["bytes"]]).hexdigest() == known["sha256"]:
             return dict(known)
     except Exception as error:

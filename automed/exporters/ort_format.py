@@ -43,7 +43,7 @@ def load(artefact: bytes | Path) -> Model:
     name, content = archive.name_and_content(artefact)
     if content[4:8] != _MARK:
         raise ExportError(f"{name} is not in ORT format; give a file that ends in {SUFFIX}")
-    return Model(artefact)
+    return Model(content)
 
 
 def digest(artefact: bytes) -> str:

@@ -9,7 +9,7 @@ from small_models import TASK, sample
 from torch import nn
 
 from automed import registry
-from automed.errors import UnreachableError
+from automed.errors import DeviceError, UnreachableError
 from automed.lowering import Lowered, limited, lowered, memo_key
 from automed.timing import PATIENCE_S, Loaded, Place, places, runtime, timed
 
@@ -49,6 +49,16 @@ def test_a_device_that_is_gone_is_waited_for(monkeypatch):
     with pytest.raises(UnreachableError, match=r"cannot be reached|no ssh here"):
         timed(place, {"it": Loaded(b"", None)})
     assert pauses == [*PATIENCE_S]
+
+
+def test_what_a_device_cannot_run_is_refused(monkeypatch):
+    def crashed(place, files):
+        raise DeviceError("board: the runtime crashed with exit code 139")
+
+    monkeypatch.setattr("automed.lowering.timed", crashed)
+    known = lower(targets=("onnx",))
+    assert known.refusals == {"onnx": "board: the runtime crashed with exit code 139"}
+    assert "latency_ms" not in known.costs
 
 
 @pytest.fixture(scope="module")

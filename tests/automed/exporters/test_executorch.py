@@ -88,7 +88,7 @@ def test_metadata_is_read_without_executorch(tmp_path):
     path.write_bytes(shipped())
     with zipfile.ZipFile(path) as archive:
         assert json.loads(archive.read("metadata.json")) == METADATA
-    assert registry.part("exporter", "executorch").load(path).metadata() == METADATA
+    assert registry.part("exporter", "executorch").load(path).metadata == METADATA
 
 
 def test_outputs_have_names():

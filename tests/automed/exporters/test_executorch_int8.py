@@ -55,7 +55,7 @@ def test_first_attempt_is_smaller_and_close():
     ))  # fmt: skip
     assert first.how == "int8 per tensor"
     runner = exporter.load(first.artefact)
-    assert runner.metadata() == {"name": "it"}
+    assert runner.metadata == {"name": "it"}
     assert error(runner, network, raw) < 0.3
     assert exporter.digest(first.artefact) != exporter.digest(whole)
     assert runner(*(x[:1] for x in raw)).dtype == np.float32
