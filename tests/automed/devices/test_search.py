@@ -3,6 +3,7 @@
 import pytest
 
 from automed import api
+from automed.devices import called
 from automed.errors import DeviceError
 
 pytestmark = pytest.mark.usefixtures("inline")
@@ -22,13 +23,13 @@ OPTIONS = {
 def test_latency_is_that_of_the_first_device(board, tmp_path):
     run = api.search(out=tmp_path / "run", devices=(board.name,), **OPTIONS)
     assert run.best.costs["latency_ms"] > 0
-    assert run.results.timed_on == f"onnx on {board.name}, batch 1"
+    assert run.results.timed_on == f"onnx on {called(board.name)}, batch 1"
     assert "host CPU" not in (run.folder / "report.html").read_text()
     assert board.left() == []
 
 
 def test_another_device_is_an_objective_of_its_own(board, tmp_path):
-    there = f"latency_ms@{board.name}"
+    there = f"latency_ms@{called(board.name)}"
     run = api.search(
         out=tmp_path / "run",
         devices=("host", board.name),
