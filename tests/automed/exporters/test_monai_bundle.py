@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from monai.bundle import ConfigParser, verify_metadata, verify_net_in_out
 from monai.bundle.utils import load_bundle_config
+from monai.data import get_track_meta, set_track_meta
 from PIL import Image
 from small_models import TASK, TELLTALES, model, sample, scans
 
@@ -173,7 +174,12 @@ def test_monai_reads_images_as_automed_does(made, size, tmp_path):
     parser = ConfigParser()
     parser.read_config(bundle / "configs/inference.json")
     parser["images"] = [str(path)]
-    given = parser.get_parsed_content("dataset")[0]
+    tracked = get_track_meta()
+    set_track_meta(True)  # as in a process of MONAI's own; a training here switches it off
+    try:
+        given = parser.get_parsed_content("dataset")[0]
+    finally:
+        set_track_meta(tracked)
     np.testing.assert_array_equal(np.asarray(given), pixels.read(path).pixels)
 
 
