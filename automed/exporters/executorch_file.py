@@ -134,7 +134,8 @@ def _plain(model: nn.Module) -> nn.Module:
     """
     plain = copy.deepcopy(model)
     for weight in plain.parameters():
-        weight.data = weight.data.contiguous()
+        # a copy: contiguous() leaves the strides of what has one channel as they are
+        weight.data = weight.data.clone(memory_format=torch.contiguous_format)
     for module in plain.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.affine:
             module.weight = nn.Parameter(torch.ones(module.num_features))
