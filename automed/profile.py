@@ -66,11 +66,11 @@ def profile(
         {"name": name, "p50_ms": [], "relative": [], "operators": [*map(asdict, operators(graph))]}
         for name, graph in drawn.items()
     ]
+    timed = partial(machine.measure, threads=threads, repeats=repeats)
     for number in range(PASSES * len(rows)):
         watch("timing", number, PASSES * len(rows))
         row = rows[number % len(rows)]
         graph = Artefact(drawn[row["name"]], yardstick.suffix)
-        timed = partial(machine.measure, threads=threads, repeats=repeats)
         known = patiently(partial(timed, {"it": graph}, yardstick))["it"]
         row["p50_ms"].append(known.p50_ms)
         row["relative"].append(known.relative)

@@ -1,12 +1,13 @@
 """The front's models in int8, for each target that has it: kept where faster and as good."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automed import registry
 from automed.artefacts import FULL, Artefact, answers
@@ -22,6 +23,7 @@ from automed.judge import Judge
 from automed.lowering import deployed
 from automed.report.results import File
 from automed.report.text import metric_label
+from automed.sample import SampleSpec
 from automed.timing import Loaded, Place, timed
 from automed.trial import Trial
 
@@ -61,9 +63,10 @@ def in_int8(
     """
     rows = np.random.default_rng(job.seed).permutation(len(parts.train))[:CALIBRATION]
     calibration = parts.train.rows(np.sort(rows))
+    samples = [x.astype(np.float32) for x in calibration.given]
     network = trained_network(job, calibration.sample, trial, checkpoint)
     learnt = cache(lambda: _learnt(job, parts, trial, network))
-    gate = _Gate(job, calibration, {**metadata, "name": f.name}, max_drop)
+    gate = _Gate(job, calibration.sample, samples, {**metadata, "name": f.name}, max_drop)
     kept, rejected = list(f.files), []
     for file in f.files:
         if file.target not in registry.names("quantizer"):
@@ -106,7 +109,8 @@ class _Gate:
     """Has networks made int8 and lets the first file pass that is worth it."""
 
     job: Job
-    calibration: Dataset
+    sample: SampleSpec
+    samples: Sequence[NDArray[Any]]
     metadata: Mapping[str, str]
     max_drop: float
 
@@ -114,13 +118,12 @@ class _Gate:
         """What is in front of the gate in the end; attempts say what was told of them."""
         from automed.exporters import norms
 
-        sample, file = self.calibration.sample, beside.file
-        model = deployed(network, self.job.task, sample)
+        file = beside.file
+        model = deployed(network, self.job.task, self.sample)
         if file.how == norms.HOW:  # else int8 would seem as much faster as those norms are slower
             model = norms.staged(model) or model
-        samples = [x.astype(np.float32) for x in self.calibration.given]
         attempts = registry.part("quantizer", file.target).attempts(
-            model, sample.inputs, self.metadata, samples
+            model, self.sample.inputs, self.metadata, self.samples
         )
         return accept(
             (replace(attempt, how=attempt.how + told) for attempt in _safe(attempts)),

@@ -344,6 +344,7 @@ def _bands(value_N: NDArray[np.generic]) -> Codes:
 
 def _require_every_class(dataset: Dataset, codes: Codes) -> None:
     strata_NS, names, needed = _strata(dataset)
+    marked = _marked(dataset)
     cure = "mend the delivered split, or give split=none to have automed split"
     for code, part in enumerate(PARTS):
         held_NS = strata_NS[codes == code]
@@ -353,7 +354,7 @@ def _require_every_class(dataset: Dataset, codes: Codes) -> None:
                 f"no {', '.join(names[n] for n in missing)} in the {part} part of the split; every "
                 f"part needs every class: {cure}"
             )
-        if not _marked(dataset)[codes == code].any():
+        if not marked[codes == code].any():
             raise DataError(
                 f"nothing is marked in the {part} part of the split, so that no answer can be "
                 f"judged: add samples, or {cure}"

@@ -1,6 +1,7 @@
 """Instance norms that keep their digits in runtimes that add numbers up one by one."""
 
 import copy
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -25,6 +26,21 @@ def staged(model: Deployed) -> Deployed | None:
     return steady if found else None
 
 
+def normalised(
+    x: Tensor,
+    mean: Callable[[Tensor], Tensor],
+    eps: float,
+    weight: Tensor | None,
+    bias: Tensor | None,
+) -> Tensor:
+    """Features in standard deviations from their mean, scaled and shifted; all broadcast to x."""
+    x = x - mean(x)
+    y = x * (mean(x * x) + eps).rsqrt()
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
 class Staged(nn.Module):
     """An instance norm whose sums go over the last axes first and over the first one last."""
 
@@ -35,12 +51,10 @@ class Staged(nn.Module):
 
     def forward(self, x_NCS: Tensor) -> Tensor:
         """Features of the same shape, each channel in its own standard deviations."""
-        x_NCS = x_NCS - _mean(x_NCS)
-        y_NCS = x_NCS * (_mean(x_NCS * x_NCS) + self.norm.eps).rsqrt()
-        if not self.norm.affine:
-            return y_NCS
         shape = (1, -1, *(1 for _ in x_NCS.shape[2:]))
-        return y_NCS * self.norm.weight.view(shape) + self.norm.bias.view(shape)
+        weights = (self.norm.weight, self.norm.bias) if self.norm.affine else (None, None)
+        weight, bias = (None if w is None else w.view(shape) for w in weights)
+        return normalised(x_NCS, _mean, self.norm.eps, weight, bias)
 
 
 def _mean(x_NCS: Tensor) -> Tensor:

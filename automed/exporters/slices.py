@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from automed.exporters.norms import normalised
+
 Within = Callable[[Tensor], Tensor]
 """A 2D operation on every slice by itself."""
 
@@ -179,11 +181,7 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x_DCHW: Tensor) -> Tensor:
         """Slices of the same shape."""
-        x_DCHW = x_DCHW - _mean(x_DCHW)
-        y_DCHW = x_DCHW * (_mean(x_DCHW * x_DCHW) + self.eps).rsqrt()
-        if self.weight is not None:
-            y_DCHW = y_DCHW * self.weight
-        return y_DCHW if self.bias is None else y_DCHW + self.bias
+        return normalised(x_DCHW, _mean, self.eps, self.weight, self.bias)
 
 
 class Reading(nn.Module):

@@ -35,10 +35,10 @@ from automed.errors import DeviceError, DisagreementError
 from automed.evaluate import Job, architecture, network_of, schedule, source
 from automed.exporters.deployed import Deployed
 from automed.failure import reason
+from automed.finalists import trained_network
 from automed.lowering import LIMIT_S, deployed, limited
 from automed.plan import DEFAULT_TARGETS
 from automed.strategies.random_search import drawn_point
-from automed.training.recipes import kept_weights
 from automed.training.tensors import Tensors, tensors, training_device
 from automed.trial import Trial
 
@@ -110,8 +110,7 @@ def trained(trial: Trial, job: Job, learnt: Tensors) -> nn.Module:
     how = schedule(job)
     how = replace(how, settings=how.settings.model_copy(update={"batch": BATCH}))
     fit = recipe.train(network, learnt, problem, how, epochs=trial.epochs)
-    network.load_state_dict(kept_weights(fit.checkpoint))
-    return network.cpu().eval()
+    return trained_network(job, learnt.sample, trial, fit.checkpoint)
 
 
 def verdict(name: str, model: Deployed, target: str, few: Dataset) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from automed import registry
 from automed.conclude import ARTEFACTS, _over, _reason, _told, tidy
 from automed.report.results import File, Interval, Model
 from automed.timing import Timings
@@ -60,15 +61,11 @@ def test_a_limit_that_is_broken_in_the_end_is_told():
 def latencies(name, again):
     """Of a trial that was timed in the search, and maybe again in the end."""
     costs = {"latency_ms": 2.0, "latency_p95_ms": 3.0, "latency_relative": 4.0}
-    trial = Trial(1, "vgg", {"family": "vgg"} | vgg(), 1, name="vgg-001")
+    trial = Trial(
+        1, "vgg", {"family": "vgg"} | registry.family("vgg")().config(), 1, name="vgg-001"
+    )
     timings = {"": Timings({name: again}, reference_ms=0.25)}
     return _told(trial, Outcome(costs=costs, finished=True), timings, complete=True)["costs"]
-
-
-def vgg():
-    from automed import registry
-
-    return registry.family("vgg")().config()
 
 
 def test_latencies_of_a_trial_are_of_one_session():
