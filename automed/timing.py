@@ -127,8 +127,13 @@ def patiently(measure: Callable[[], Measurements]) -> Measurements:
 
 def runtime(target: str) -> str:
     """What a target's artefacts run in on this machine: "onnxruntime 1.32.0, 1 thread"."""
+    return f"{library(target)}, 1 thread"
+
+
+def library(target: str) -> str:
+    """The package here that runs a target's artefacts, with its version."""
     package = registry.part("exporter", target).RUNTIME
-    return f"{package} {version(package)}, 1 thread"
+    return f"{package} {version(package)}"
 
 
 def _costs(it: devices.Measured) -> dict[str, float]:

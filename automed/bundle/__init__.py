@@ -5,7 +5,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from importlib.metadata import version
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from automed.report import card
 from automed.report.results import File, Model
 from automed.run import Run
 from automed.sample import InputSpec
+from automed.timing import library
 
 FORMAT = 1
 """Of the manifest; counts up where an older reader would misread a newer bundle."""
@@ -87,8 +87,7 @@ def _entry(
     file: File, content: bytes, samples: Mapping[str, Array], parts: dict[str, bytes]
 ) -> dict[str, Any]:
     """A file's row of the manifest; what it returns for the samples joins the parts."""
-    exporter = registry.part("exporter", file.target)
-    loaded = exporter.load(content)
+    loaded = registry.part("exporter", file.target).load(content)
     each = [loaded.outputs(*(x[i : i + 1] for x in samples.values())) for i in range(SAMPLES)]
     expected = []
     for output in each[0]:
@@ -99,7 +98,7 @@ def _entry(
     return {
         "target": file.target,
         "precision": file.precision,
-        "runtime": f"{exporter.RUNTIME} {version(exporter.RUNTIME)}",
+        "runtime": library(file.target),
         "how": file.how,
         "file": _place(file),
         "sha256": hashlib.sha256(content).hexdigest(),
