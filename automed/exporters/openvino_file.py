@@ -74,10 +74,11 @@ class Model:
         try:
             parts = archive.unpack(content)
             self.metadata: dict[str, str] = json.loads(parts[_METADATA])
-            compiled = compiled_model(ov.Core().read_model(parts[_GRAPH], parts[_WEIGHTS]))
+            graph = ov.Core().read_model(parts[_GRAPH], parts[_WEIGHTS])
+            compiled = compiled_model(graph)
         except Exception as error:
             raise ExportError(f"{name} is no OpenVINO model that automed exported") from error
-        self._names = [output.any_name for output in compiled.outputs]
+        self._names = [output.any_name for output in graph.outputs]  # compiled, some have others
         self._shapes = [tuple(given.shape) for given in compiled.inputs]
         self._request = compiled.create_infer_request()
 
@@ -110,7 +111,7 @@ def export(model: "Deployed", inputs: Sequence[InputSpec], metadata: Mapping[str
     Raises:
         ExportError: OpenVINO lacks an operation of the model.
     """
-    return packed(converted(onnx_file.export(model, inputs, {})), metadata)
+    return packed(converted(traced(model, inputs)), metadata)
 
 
 def load(artefact: bytes | Path) -> Model:
@@ -140,6 +141,14 @@ def digest(artefact: bytes) -> str:
 def reference() -> bytes:
     """A small fixed convolutional model, the yardstick that timings are divided by."""
     return packed(converted(onnx_file.reference()), {})
+
+
+def traced(model: "Deployed", inputs: Sequence[InputSpec]) -> bytes:
+    """The model in ONNX, of operations that OpenVINO has."""
+    from automed.exporters.volumes import ReadByIndex
+
+    with ReadByIndex():
+        return onnx_file.export(model, inputs, {})
 
 
 def converted(content: bytes) -> ov.Model:

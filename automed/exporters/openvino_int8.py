@@ -13,7 +13,13 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from automed.errors import ExportError
 from automed.exporters import Attempt, onnx_file
-from automed.exporters.openvino_file import compiled_model, converted, packed, without_telemetry
+from automed.exporters.openvino_file import (
+    compiled_model,
+    converted,
+    packed,
+    traced,
+    without_telemetry,
+)
 from automed.sample import InputSpec
 
 if TYPE_CHECKING:
@@ -64,7 +70,7 @@ def attempts(
         metadata: Kept in every artefact.
         samples: Raw values (N, C, *size) of each input, of which the ranges are taken.
     """
-    content = onnx_file.export(with_folded_norms(model), inputs, {})
+    content = traced(with_folded_norms(model), inputs)
     rows = [[x[i : i + 1].astype(np.float32) for x in samples] for i in range(len(samples[0]))]
 
     def attempt(how: str, ignored: Sequence[str] = (), **choices: Any) -> Attempt:

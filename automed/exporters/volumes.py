@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.overrides import TorchFunctionMode
 
 from automed.errors import ExportError
 from automed.exporters import slices
@@ -18,8 +19,23 @@ AXES = {1: 1, 2: 0, 3: 2, 4: 3}
 """Where an axis of a volume (1, C, D, H, W) is in its slices (D, C, H, W)."""
 ALIKE = (ATEN.dropout.default, ATEN.to.dtype, ATEN.clone.default, ATEN.batch_norm.default)
 """Operations besides the pointwise ones that do with slices what they do with volumes."""
+READ = {"mode": "bilinear", "padding_mode": "border", "align_corners": True}
+"""How `slices.Reading` samples, in the words of `grid_sample`."""
 READING = (0, 1, True)
-"""How `slices.Reading` samples, in the numbers of `grid_sampler`."""
+"""That in the numbers of `grid_sampler`."""
+
+
+class ReadByIndex(TorchFunctionMode):
+    """Where it holds, volumes are read off by index: for runtimes that sample images alone."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """What torch would compute."""
+        given = kwargs or {}
+        if function is functional.grid_sample and args[0].ndim == 5 and given == READ:
+            return slices.Reading()(*args)
+        return function(*args, **given)
 
 
 def sliced(model: nn.Module, given: Sequence[Tensor]) -> nn.Module:

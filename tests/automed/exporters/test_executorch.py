@@ -6,82 +6,39 @@ import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from small_models import ANSWERS, model_of, raw_of, sample_of
 from torch import nn
 
 from automed import registry
 from automed.errors import ExportError
 from automed.exporters import MAX_DIFFERENCE, NOTICE, outputs, verify
-from automed.exporters.deployed import Deployed
-from automed.sample import InputSpec, SampleSpec, TargetSpec
 
-CLASSES = ("normal", "abnormal")
-HU = (-1000.0, 400.0)
 METADATA = {"task": "lung-ct", "notice": NOTICE, "name": "vgg-001"}
 SMALL = {"width": 4, "stages": 2, "depth": 1}
-TARGETS = {
-    "classification": TargetSpec(classes=CLASSES),
-    "segmentation": TargetSpec(name="mask", kind="mask", classes=CLASSES),
-    "detection": TargetSpec(name="points", kind="points"),
-    "reconstruction": TargetSpec(name="target", kind="image", values=1),
-    "anomaly": TargetSpec(name="target", kind="image", values=1),
-    "registration": TargetSpec(name="field", kind="field"),
-}
-
-
-def sample_of(problem, *size):
-    image = InputSpec(size=size, units="HU", window=HU)
-    inputs = (image, replace(image, name="moving")) if problem == "registration" else (image,)
-    values = {"detection": len(size) + 2, "registration": len(size)}
-    target = TARGETS[problem]
-    if problem in values:
-        target = replace(target, values=values[problem])
-    return SampleSpec(inputs=inputs, targets=(target,))
-
-
-def model(family="vgg", problem="classification", size=(16, 16), **config):
-    """A network whose norms are not trivial, between windowing and what the problem finishes."""
-    sample = sample_of(problem, *size)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = registry.family(family)(**config).build(sample)
-        for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-        with torch.no_grad():
-            network.train()(*(torch.rand(4, *spec.shape) for spec in sample.inputs))
-    return Deployed(network, sample, registry.part("problem", problem).PROBLEM), sample
-
-
-def raw(sample, number=3):
-    rng = np.random.default_rng(3)
-    return [
-        rng.integers(-1500, 1500, (number, *spec.shape)).astype(np.int16) for spec in sample.inputs
-    ]
 
 
 @functools.cache
 def shipped():
-    network, sample = model(**SMALL)
+    network, sample = model_of(**SMALL)
     exporter = registry.part("exporter", "executorch")
     return exporter.export(network, sample.inputs, METADATA)
 
 
 def test_weights_as_training_lays_them_out_are_taken():
-    network, sample = model("mobile", **SMALL, attention="cbam", convolution="separable")
-    plain = network.outputs(raw(sample))
+    network, sample = model_of("mobile", **SMALL, attention="cbam", convolution="separable")
+    plain = network.outputs(raw_of(sample))
     for weight in network.parameters():
         if weight.ndim == 4:  # of one channel too, whose strides may then be either
             last = torch.empty_like(weight, memory_format=torch.channels_last)
             weight.data = last.copy_(weight).detach()
     exporter = registry.part("exporter", "executorch")
     runner = exporter.load(exporter.export(network, sample.inputs, {}))
-    assert verify("it", outputs(runner, raw(sample)), plain) <= MAX_DIFFERENCE
+    assert verify("it", outputs(runner, raw_of(sample)), plain) <= MAX_DIFFERENCE
 
 
 def test_metadata_is_read_without_executorch(tmp_path):
@@ -93,9 +50,9 @@ def test_metadata_is_read_without_executorch(tmp_path):
 
 
 def test_outputs_have_names():
-    network, sample = model(**SMALL)
+    network, sample = model_of(**SMALL)
     runner = registry.part("exporter", "executorch").load(shipped())
-    images = raw(sample, 1)
+    images = raw_of(sample, 1)
     assert list(runner.outputs(*images)) == list(network.output_names)
     first = runner.outputs(*images)[network.output_names[0]]
     np.testing.assert_array_equal(first, runner(*images))
@@ -153,7 +110,7 @@ def test_a_missing_library_is_named_with_its_cure(kind):
 
 
 def test_a_model_without_a_kernel_is_refused():
-    network, sample = model(**SMALL)
+    network, sample = model_of(**SMALL)
     network.network = nn.Sequential(nn.Flatten(), Sorted(), nn.Linear(256, 2))
     with pytest.raises(ExportError, match="executorch") as caught:
         registry.part("exporter", "executorch").export(network, sample.inputs, {})
@@ -161,7 +118,7 @@ def test_a_model_without_a_kernel_is_refused():
 
 
 def test_a_model_that_asks_its_values_is_refused():
-    network, sample = model(**SMALL)
+    network, sample = model_of(**SMALL)
     network.network = nn.Sequential(Asking(), nn.Flatten(), nn.Linear(256, 2))
     with pytest.raises(ExportError, match="cannot capture") as caught:
         registry.part("exporter", "executorch").export(network, sample.inputs, {})
@@ -182,7 +139,7 @@ def served():
     """Every family in 2D and 3D, with the first problem it serves: others differ in the end."""
     for name in registry.names("family"):
         family = registry.family(name)
-        problem = next(problem for problem in TARGETS if problem in family.problems)
+        problem = next(problem for problem in ANSWERS if problem in family.problems)
         for size in ((32, 32), (16, 18, 20)):
             if not family.refusal(sample_of(problem, *size)):
                 yield pytest.param(name, problem, size, id=f"{name}-{problem}-{len(size)}d")
@@ -191,10 +148,10 @@ def served():
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "problem", "size"), served())
 def test_default_of_every_family_runs(name, problem, size):
-    network, sample = model(name, problem, size)
+    network, sample = model_of(name, problem, size)
     exporter = registry.part("exporter", "executorch")
     runner = exporter.load(exporter.export(network.eval(), sample.inputs, {}))
-    images = raw(sample)
+    images = raw_of(sample)
     wanted = network.outputs(images)
     assert verify(name, outputs(runner, images), wanted) <= MAX_DIFFERENCE
     assert not np.array_equal(wanted[0], wanted[1])

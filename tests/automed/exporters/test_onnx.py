@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from small_models import HU, TASK, sample
+import torch
+from small_models import ANSWERS, HU, TASK, model_of, raw_of, sample
 from small_models import model as small_model
 
 from automed import conclude, data, registry
@@ -57,6 +58,27 @@ def test_artefact_agrees_with_its_network(name, size):
     assert np.ptp(wanted[:, 0]) > 10 * MAX_DIFFERENCE, "all alike: agreement would mean nothing"
     np.testing.assert_allclose(given, wanted, atol=MAX_DIFFERENCE)
     assert verify("it", given, wanted) <= MAX_DIFFERENCE
+
+
+@many
+@pytest.mark.parametrize("problem", ANSWERS)
+def test_every_output_of_every_problem_has_its_name_and_value(name, problem):
+    family = next(f for f in registry.names("family") if problem in registry.family(f).problems)
+    network, given = model_of(family, problem, (16, 18))
+    exporter = registry.part("exporter", name)
+    images = raw_of(given, 1)
+    answers = exporter.load(exporter.export(network, given.inputs, {})).outputs(*images)
+    assert tuple(answers) == network.output_names
+    with torch.inference_mode():
+        wanted = network.eval()(*(torch.from_numpy(x.astype(np.float32)) for x in images))
+    found = np.count_nonzero(
+        answers.get("scores", 0)
+    )  # of detections; behind those any order will do
+    for (output, ours), theirs in zip(answers.items(), wanted, strict=True):
+        told = slice(found) if output in ("centres", "radii", "scores") else slice(None)
+        scale = max(1.0, float(theirs.abs().max()))  # some are in Hounsfield units
+        allowed = MAX_DIFFERENCE * scale
+        np.testing.assert_allclose(ours[:, told], theirs.numpy()[:, told], atol=allowed)
 
 
 @exporters
