@@ -52,6 +52,8 @@ _LAYERS = (
     "LSTMSequence",
     "MatMul",
 )
+_READING = ("Floor", "GridSample")
+"""Steps that take places, which no other step of a network does: in volumes and in images."""
 _JUDGED = 8
 """Samples on which layers are compared."""
 
@@ -114,7 +116,7 @@ def quantized(
     """A graph whose layers compute in 8-bit integers, save those ignored by name.
 
     What is done to raw values before they reach a layer stays in fp32 too: a table is normalised
-    there, and its columns have no common scale.
+    there, and its columns have no common scale. So does what is done to displacements.
 
     Args:
         graph: In fp32; it may be changed.
@@ -129,7 +131,7 @@ def quantized(
             subset_size=len(rows),
             fast_bias_correction=False,  # the fast one made networks worse
             ignored_scope=nncf.IgnoredScope(
-                names=[*ignored, *_on_raw_values(graph)], patterns=[f"{_OUTSIDE}.*"], validate=False
+                names=[*ignored, *_precise(graph)], patterns=[f"{_OUTSIDE}.*"], validate=False
             ),
             advanced_parameters=AdvancedQuantizationParameters(**choices),
         )
@@ -170,17 +172,28 @@ def by_harm(content: bytes, rows: Sequence[Sequence[NDArray[np.float32]]]) -> li
     return sorted(error, key=error.__getitem__)
 
 
-def _on_raw_values(graph: ov.Model) -> list[str]:
-    """Names of the steps that an input reaches without passing through a layer."""
-    reached: dict[str, None] = {}
-    waiting = _consumers(graph.get_parameters())
+def _precise(graph: ov.Model) -> list[str]:
+    """Names of what is reached from an input, or a layer that gives places, before a layer."""
+    places = [
+        step
+        for step in graph.get_ordered_ops()
+        if step.get_type_name() in _LAYERS
+        and any(met.get_type_name() in _READING for met in _until_layers([step]))
+    ]
+    return [step.get_friendly_name() for step in _until_layers([*graph.get_parameters(), *places])]
+
+
+def _until_layers(steps: Sequence[Any]) -> list[Any]:
+    """What steps reach without passing through a layer."""
+    reached: dict[str, Any] = {}
+    waiting = _consumers(steps)
     while waiting:
         step = waiting.pop()
         name = step.get_friendly_name()
         if step.get_type_name() not in _LAYERS and name not in reached:
-            reached[name] = None
+            reached[name] = step
             waiting += _consumers([step])
-    return list(reached)
+    return list(reached.values())
 
 
 def _consumers(steps: Sequence[Any]) -> list[Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_models import TASK, TELLTALES, model, sample, scans
+from small_models import TASK, TELLTALES, model, model_of, raw_of, sample, scans
 
 from automed import registry
 from automed.exporters import archive, openvino_file, openvino_int8, outputs
@@ -112,6 +112,16 @@ def test_volumes_are_quantized():
     first = next(openvino_int8.attempts(network, sample(12, 12, 12).inputs, {}, [images]))
     given = outputs(openvino_file.load(first.artefact), [images])
     np.testing.assert_allclose(given, network.outputs([images]), atol=0.1)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 18, 20)], ids=str)
+def test_displacements_are_not_rounded(size):
+    network, pair = model_of("registration", "registration", size)
+    images = raw_of(pair, 6)
+    wanted = network.outputs(images)
+    first = next(openvino_int8.attempts(network, pair.inputs, {}, images))
+    differs = outputs(openvino_file.load(first.artefact), images) - wanted
+    assert np.sqrt(np.mean(differs**2)) < 0.04 * wanted.std()
 
 
 @pytest.mark.slow
