@@ -192,19 +192,18 @@ class Reading(nn.Module):
         channels, *size = x_1CDHW.shape[1:]
         ends = []
         for axis, length in enumerate(size):  # places have the last axis first
-            place = (places_1DHW3[..., 2 - axis] + 1) * ((length - 1) / 2)
-            place = place.clamp(0, length - 1)
-            low = place.floor().clamp(max=max(0, length - 2))
-            share = place - low
-            high = (low + 1).clamp(max=length - 1)
-            ends.append(((low, 1 - share), (high, share)))
-        flat_CV = x_1CDHW.reshape(channels, -1)
-        corners = []
-        for (z, in_z), (y, in_y), (x, in_x) in itertools.product(*ends):
-            index = ((z * size[1] + y) * size[2] + x).long()
-            read_CV = flat_CV.index_select(1, index.reshape(-1))
-            corners.append(read_CV.reshape(1, channels, *index.shape[1:]) * (in_z * in_y * in_x))
-        return torch.stack(corners).sum(0)
+            place_V = (places_1DHW3[..., 2 - axis].reshape(-1) + 1) * ((length - 1) / 2)
+            place_V = place_V.clamp(0, length - 1)
+            low_V = place_V.floor().clamp(max=max(0, length - 2))
+            share_V = place_V - low_V
+            both = [2 if other == axis else 1 for other in range(3)]
+            which = torch.stack([low_V, (low_V + 1).clamp(max=length - 1)]).reshape(*both, -1)
+            ends.append((which, torch.stack([1 - share_V, share_V]).reshape(*both, -1)))
+        (z, in_z), (y, in_y), (x, in_x) = ends
+        corners = ((z * size[1] + y) * size[2] + x).long().reshape(-1)
+        read_C8V = x_1CDHW.reshape(channels, -1).index_select(1, corners).reshape(channels, 8, -1)
+        shared_C8V = read_C8V * (in_z * in_y * in_x).reshape(8, -1)
+        return shared_C8V.sum(1).reshape(1, channels, *places_1DHW3.shape[1:4])
 
 
 def windows(
@@ -274,4 +273,6 @@ def _kept(numbers: Tensor) -> nn.Parameter:
 
 
 def _mean(x_DCHW: Tensor) -> Tensor:
-    return x_DCHW.mean((2, 3), keepdim=True).mean(0, keepdim=True)
+    """Over slices, then over all of them: XNNPACK takes means over the last two axes alone."""
+    each_1CD1 = x_DCHW.mean((2, 3), keepdim=True).transpose(0, 2)
+    return each_1CD1.mean((2, 3), keepdim=True)
